@@ -1,0 +1,150 @@
+//! Watches a run from outside: bytes moved, time computed, deadline, cancel.
+//!
+//! A `select!` inside a store's event loop is unreliable (a guest's call may hold the store), so everything here wraps the
+//! whole loop, and stopping means dropping the loop together with its store.
+
+use crate::{Limits, error::Stopped};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+use tokio::time::Instant as Timer;
+use tokio_util::sync::CancellationToken;
+
+/// A run's bytes, counted where they pass between guest and host.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+    /// Bytes from and to the application, and moves without bytes.
+    others: AtomicU64,
+    signs: AtomicU64,
+}
+
+impl Traffic {
+    /// From the inbox's artifacts.
+    pub fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// To the outbox's artifacts.
+    pub fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    pub(crate) fn add_read(&self, count: usize) {
+        self.read.fetch_add(count as u64, Relaxed);
+    }
+
+    pub(crate) fn add_written(&self, count: usize) {
+        self.written.fetch_add(count as u64, Relaxed);
+    }
+
+    /// Bytes from or to the application.
+    pub(crate) fn add_exchanged(&self, count: usize) {
+        self.others.fetch_add(count as u64, Relaxed);
+    }
+
+    /// A move without bytes: an artifact began or ended, a connection was tried.
+    pub(crate) fn add_event(&self) {
+        self.others.fetch_add(1, Relaxed);
+    }
+
+    /// The guest spoke: it lives, although nothing may move.
+    pub(crate) fn add_sign(&self) {
+        self.signs.fetch_add(1, Relaxed);
+    }
+
+    /// Changes with every move.
+    fn moves(&self) -> u64 {
+        [&self.read, &self.written, &self.others]
+            .into_iter()
+            .fold(0, |sum, counter| sum.wrapping_add(counter.load(Relaxed)))
+    }
+
+    /// Changes with every sign of life.
+    fn life(&self) -> u64 {
+        self.moves().wrapping_add(self.signs.load(Relaxed))
+    }
+}
+
+/// Runs `work` until it is done or has to be stopped; when stopped, `work` has been dropped.
+pub(crate) async fn guard<T>(
+    work: impl Future<Output = T>,
+    limits: &Limits,
+    traffic: &Traffic,
+    cancel: &CancellationToken,
+    listens_to_cancel: &Arc<AtomicBool>,
+) -> Result<T, Stopped> {
+    let work = metered(work, limits.cpu, traffic);
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        () = cancelled(cancel, limits.grace, listens_to_cancel) => Err(Stopped::Cancelled),
+        limit = passed(limits.deadline) => Err(Stopped::Deadline(limit)),
+        () = idle(limits.idle, traffic) => Err(Stopped::Idle(limits.idle)),
+    }
+}
+
+/// Grace is only for a guest that waits for `cancelled`: to any other it would be lost time.
+async fn cancelled(cancel: &CancellationToken, grace: Duration, listens: &AtomicBool) {
+    cancel.cancelled().await;
+    if listens.load(Relaxed) {
+        tokio::time::sleep(grace).await;
+    }
+}
+
+/// Resolves with the deadline when it has passed; never without one.
+async fn passed(deadline: Option<Duration>) -> Duration {
+    match deadline {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            limit
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when there was no sign of life for `limit`.
+async fn idle(limit: Duration, traffic: &Traffic) {
+    let mut mark = traffic.life();
+    let mut since = Timer::now();
+    loop {
+        // Four looks a limit: a stall is seen after at most a quarter more.
+        tokio::time::sleep((limit / 4).max(Duration::from_millis(1))).await;
+        let now = traffic.life();
+        if now != mark {
+            mark = now;
+            since = Timer::now();
+        } else if since.elapsed() >= limit {
+            return;
+        }
+    }
+}
+
+/// Adds up how long `work` computes between two moves. Epochs make a busy guest yield, so no poll lasts much longer than one.
+async fn metered<T>(work: impl Future<Output = T>, limit: Duration, traffic: &Traffic) -> Result<T, Stopped> {
+    let mut work = pin!(work);
+    let mut mark = traffic.moves();
+    let mut spent = Duration::ZERO;
+    poll_fn(|cx| {
+        let begun = Instant::now();
+        if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(outcome));
+        }
+        spent += begun.elapsed();
+        let now = traffic.moves();
+        if now != mark {
+            mark = now;
+            spent = Duration::ZERO;
+        }
+        if spent > limit { Poll::Ready(Err(Stopped::Cpu(limit))) } else { Poll::Pending }
+    })
+    .await
+}
