@@ -1,0 +1,207 @@
+//! Parameters of a step: typed values, checked against the JSON Schema of the Function that takes them.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Cause, hint};
+
+/// Parameters by name. Their shape is the Function's affair, so a manifest's schema leaves them open.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Parameters(pub Map<String, Value>);
+
+impl Parameters {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl JsonSchema for Parameters {
+    fn schema_name() -> Cow<'static, str> {
+        "Parameters".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        crate::schema::raw_object(generator)
+    }
+}
+
+/// The parameters that a Function declares.
+#[derive(Debug)]
+pub struct ParameterSchema {
+    validator: jsonschema::Validator,
+    properties: Map<String, Value>,
+    open: bool,
+}
+
+/// Why a Function's `parameters` are no schema.
+#[derive(Debug, thiserror::Error)]
+#[error("the parameters of a function are described by a JSON Schema of an object: {0}")]
+pub struct SchemaError(String);
+
+impl ParameterSchema {
+    /// Reads a Function's `parameters`. An empty schema declares no parameter.
+    pub fn new(schema: &Map<String, Value>) -> Result<Self, SchemaError> {
+        if schema.get("type").is_some_and(|type_| type_ != "object") {
+            return Err(SchemaError("its type is not \"object\"".to_owned()));
+        }
+        let properties = match schema.get("properties") {
+            None => Map::new(),
+            Some(Value::Object(properties)) => properties.clone(),
+            Some(_) => return Err(SchemaError("its \"properties\" are no object".to_owned())),
+        };
+        let validator = jsonschema::validator_for(&Value::Object(schema.clone()))
+            .map_err(|error| SchemaError(error.to_string()))?;
+        let open = matches!(schema.get("additionalProperties"), Some(Value::Bool(true) | Value::Object(_)));
+        Ok(Self { validator, properties, open })
+    }
+
+    /// Whether the Function takes a parameter of that name.
+    pub fn declares(&self, name: &str) -> bool {
+        self.open || self.properties.contains_key(name)
+    }
+
+    /// The names of the declared parameters.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.properties.keys().map(String::as_str)
+    }
+
+    /// The defaults the schema gives. A default of null says only that the parameter may be left out.
+    pub fn defaults(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let defaults =
+            self.properties.iter().filter_map(|(name, schema)| Some((name.as_str(), schema.get("default")?)));
+        defaults.filter(|(_, default)| !default.is_null())
+    }
+
+    /// All that is wrong with `parameters`: unknown names (with the nearest known one), values of the wrong type,
+    /// required ones that are missing. The fields of the causes are paths such as `rules[0].column`.
+    pub fn check(&self, parameters: &Map<String, Value>) -> Vec<Cause> {
+        let mut causes: Vec<Cause> =
+            parameters.keys().filter(|name| !self.declares(name)).map(|name| self.unknown(name)).collect();
+        // Unknown parameters are told of already, and the schema may or may not refuse them.
+        let mut known = parameters.clone();
+        known.retain(|name, _| self.declares(name));
+        let known = Value::Object(known);
+        for error in self.validator.iter_errors(&known) {
+            causes.push(cause(&error));
+        }
+        causes
+    }
+
+    /// The refusal of a parameter that the Function does not declare.
+    pub fn unknown(&self, name: &str) -> Cause {
+        Cause::new(name, "unknown parameter").hint(hint::unknown(name, self.names(), "parameters"))
+    }
+}
+
+/// The declared parameter that was probably meant by `name`.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    hint::nearest(name, known)
+}
+
+/// What to say about a parameter that no step of a Task declares.
+pub fn unknown_to_all<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    hint::unknown(name, known, "parameters")
+}
+
+fn cause(error: &jsonschema::ValidationError<'_>) -> Cause {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let path = dotted(error.instance_path().as_str());
+    match error.kind() {
+        Kind::Required { property } => {
+            let property = property.as_str().unwrap_or_default();
+            Cause::new(join(&path, property), "required, and not given").hint(format!("set {property}"))
+        }
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            Cause::new(join(&path, &unexpected.join(", ")), "unknown field").hint("remove it")
+        }
+        _ => Cause::new(path, error.to_string()),
+    }
+}
+
+/// `/rules/0/column` as `rules[0].column`.
+fn dotted(pointer: &str) -> String {
+    pointer.split('/').skip(1).fold(String::new(), |path, part| {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("{path}[{part}]")
+        } else {
+            join(&path, &part)
+        }
+    })
+}
+
+fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> ParameterSchema {
+        let schema = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["database"],
+            "properties": {
+                "database": {"type": "string"},
+                "jobs": {"type": "integer", "minimum": 1, "default": 4},
+                "schema": {"type": ["string", "null"], "default": null},
+                "rules": {"type": "array", "items": {
+                    "type": "object", "properties": {"column": {"type": "string"}}, "additionalProperties": false,
+                }},
+            },
+        });
+        ParameterSchema::new(schema.as_object().unwrap()).unwrap()
+    }
+
+    fn check(parameters: Value) -> Vec<String> {
+        schema().check(parameters.as_object().unwrap()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn good_parameters_pass() {
+        assert_eq!(check(json!({"database": "shop", "jobs": 2, "rules": [{"column": "a"}]})), Vec::<String>::new());
+        assert_eq!(schema().defaults().collect::<Vec<_>>(), [("jobs", &json!(4))]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_name() {
+        let causes = check(json!({"job": 4, "jobs": "four", "rules": [{"column": 5, "x": 1}]}));
+        assert_eq!(
+            causes,
+            [
+                "job: unknown parameter (did you mean jobs?)",
+                "jobs: \"four\" is not of type \"integer\"",
+                "rules[0].column: 5 is not of type \"string\"",
+                "rules[0].x: unknown field (remove it)",
+                "database: required, and not given (set database)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_schema_takes_no_parameter() {
+        let none = ParameterSchema::new(&Map::new()).unwrap();
+        let causes = none.check(json!({"jobs": 1}).as_object().unwrap());
+        assert_eq!(causes.first().unwrap().to_string(), "jobs: unknown parameter (there are no parameters)");
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        for schema in [json!({"type": "string"}), json!({"type": "object", "properties": {"a": {"type": "strin"}}})] {
+            assert!(ParameterSchema::new(schema.as_object().unwrap()).is_err(), "{schema}");
+        }
+    }
+}
