@@ -1,0 +1,5 @@
+//! Runs with real components (`tests/guests`) and real repositories in temporary folders.
+
+mod failures;
+mod support;
+mod whole;
