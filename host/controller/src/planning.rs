@@ -1,0 +1,162 @@
+//! From a configuration or a restore to a checked plan: reads the Task, its Functions, their Addons and the AppBinding, and
+//! asks the pipeline. Nothing is run, and no Secret is read.
+
+use crate::error::{Error, Result};
+use crate::object;
+use coffer_api::refs::{ObjectRef, TargetRef};
+use coffer_api::{
+    Addon, AddonPhase, AppBinding, BackupConfiguration, Duration, FailureClass, Function, RestoreSession, Retry,
+    Session, Task, TaskUse,
+};
+use coffer_pipeline::plan::variables::{self, Variables};
+use coffer_pipeline::{Ends, Plan, Request, Target};
+use kube::{Api, Client, ResourceExt};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A plan and the objects that it was made from and that running it needs.
+pub struct Planned {
+    pub plan: Plan,
+    pub(crate) binding: AppBinding,
+    /// By name.
+    pub(crate) addons: BTreeMap<String, Addon>,
+    /// By name of the Function: the name of its Addon.
+    pub(crate) functions: BTreeMap<String, String>,
+}
+
+/// What a run of `session` would do. `run` is the BackupSession's name, when there is one.
+pub async fn backup(
+    client: &Client,
+    configuration: &BackupConfiguration,
+    session: &Session,
+    run: Option<&str>,
+) -> Result<Planned> {
+    let namespace = configuration.namespace().unwrap_or_default();
+    let mut variables = Variables::from([
+        (variables::INVOKER_KIND, "BackupConfiguration".to_owned()),
+        (variables::INVOKER_NAME, configuration.name_any()),
+    ]);
+    if let [only] = session.repositories.as_slice() {
+        repository_variables(only, &namespace, &mut variables);
+    }
+    // Without a run there is no name yet, but a plan that uses it is right all the same.
+    let run = run.map_or_else(|| format!("{}-{}", configuration.name_any(), session.name), str::to_owned);
+    variables.insert(variables::BACKUP_SESSION, run);
+    let wanted = Wanted {
+        namespace: &namespace,
+        target: &configuration.spec.target,
+        task: &session.task,
+        ends: Ends::Repositories,
+        timeout: session.timeout,
+        retry: session.retry,
+        variables,
+    };
+    plan(client, wanted).await
+}
+
+/// What a restore would do. `snapshot` is the id of the one chosen, when that is known.
+pub async fn restore(client: &Client, session: &RestoreSession, snapshot: Option<&str>) -> Result<Planned> {
+    let namespace = session.namespace().unwrap_or_default();
+    let spec = &session.spec;
+    let mut variables = Variables::from([
+        (variables::INVOKER_KIND, "RestoreSession".to_owned()),
+        (variables::INVOKER_NAME, session.name_any()),
+        (variables::RESTORE_SESSION, session.name_any()),
+        (variables::SNAPSHOT, snapshot.unwrap_or(&spec.data_source.snapshot).to_owned()),
+    ]);
+    repository_variables(&spec.data_source.repository, &namespace, &mut variables);
+    let wanted = Wanted {
+        namespace: &namespace,
+        target: &spec.target,
+        task: &spec.task,
+        ends: Ends::Snapshot,
+        timeout: spec.timeout,
+        retry: spec.retry,
+        variables,
+    };
+    plan(client, wanted).await
+}
+
+fn repository_variables(repository: &ObjectRef, namespace: &str, variables: &mut Variables) {
+    variables.insert(variables::REPOSITORY_NAME, repository.name.to_string());
+    variables.insert(variables::REPOSITORY_NAMESPACE, repository.namespace_or(namespace).to_owned());
+}
+
+struct Wanted<'a> {
+    namespace: &'a str,
+    target: &'a TargetRef,
+    task: &'a TaskUse,
+    ends: Ends,
+    timeout: Option<Duration>,
+    retry: Option<Retry>,
+    variables: Variables,
+}
+
+async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
+    wanted.variables.insert(variables::NAMESPACE, wanted.namespace.to_owned());
+    let binding: AppBinding = object::get(client, wanted.namespace, wanted.target.name.as_str()).await?;
+    let task: Task = object::get_cluster(client, wanted.task.name.as_str()).await?;
+    let names: BTreeSet<&str> =
+        task.spec.steps.iter().chain(&task.spec.finally).map(|step| step.function.as_str()).collect();
+    let functions = all::<Function>(client, names).await?;
+    let addons =
+        all::<Addon>(client, functions.values().map(|function| function.spec.addon.as_str()).collect()).await?;
+    for addon in addons.values() {
+        usable(addon)?;
+    }
+
+    let specs = functions.iter().map(|(name, function)| (name.clone(), function.spec.clone())).collect();
+    let grants =
+        addons.iter().map(|(name, addon)| (name.clone(), addon.spec.grants.iter().copied().collect())).collect();
+    let target = Target {
+        kind: wanted.target.kind.as_str().to_owned(),
+        name: wanted.target.name.to_string(),
+        namespace: wanted.namespace.to_owned(),
+        application: binding.spec.type_.clone(),
+        version: binding.spec.version.clone(),
+    };
+    let request = Request {
+        task: wanted.task.name.as_str(),
+        spec: &task.spec,
+        functions: &specs,
+        grants: &grants,
+        target: &target,
+        ends: wanted.ends,
+        app_parameters: &binding.spec.parameters,
+        session_parameters: &wanted.task.params,
+        variables: &wanted.variables,
+        timeout: wanted.timeout,
+        retry: wanted.retry,
+    };
+    let plan = coffer_pipeline::plan(&request).map_err(|error| Error::Refused(error.failure()))?;
+    let functions = functions.into_iter().map(|(name, function)| (name, function.spec.addon.0)).collect();
+    Ok(Planned { plan, binding, addons, functions })
+}
+
+/// Those of `names` that exist. The plan says what is missing, and where it is named.
+async fn all<K>(client: &Client, names: BTreeSet<&str>) -> Result<BTreeMap<String, K>>
+where
+    K: object::Object + kube::Resource<Scope = kube::core::ClusterResourceScope>,
+{
+    let api: Api<K> = Api::all(client.clone());
+    let mut found = BTreeMap::new();
+    for name in names {
+        let object = api.get_opt(name).await.map_err(Error::api("read", format_args!("{} {name}", K::kind(&()))))?;
+        found.extend(object.map(|object| (name.to_owned(), object)));
+    }
+    Ok(found)
+}
+
+fn usable(addon: &Addon) -> Result<()> {
+    let status = addon.status.clone().unwrap_or_default();
+    if status.phase == AddonPhase::Ready {
+        return Ok(());
+    }
+    let name = addon.name_any();
+    match status.error {
+        Some(mut failure) => {
+            failure.message = format!("addon {name} cannot be used: {}", failure.message);
+            Err(Error::Refused(failure))
+        }
+        None => Err(Error::refused(FailureClass::Unavailable, format!("addon {name} is still being installed"))),
+    }
+}
