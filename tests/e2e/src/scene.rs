@@ -1,0 +1,128 @@
+//! The usual scene of a test: a PostgreSQL with the sample database, a server of ours with the addon, a repository on
+//! disk, and a BackupConfiguration `shop` that brings them together.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use coffer_test_servers::cache::run;
+use coffer_test_servers::{Postgres, PostgresOptions, PostgresVersion, sample, tools};
+
+use crate::manifest::{self, NAMESPACE};
+use crate::{Coffer, addon};
+
+pub struct Scene {
+    pub coffer: Coffer,
+    pub postgres: Postgres,
+}
+
+/// `status.error` of a session.
+#[derive(Debug)]
+pub struct Failure {
+    pub class: String,
+    pub message: String,
+    pub hint: String,
+}
+
+impl Failure {
+    /// The class must be this one, and the message must hold every word.
+    #[track_caller]
+    pub fn must_be(&self, class: &str, words: &[&str]) {
+        assert_eq!(self.class, class, "{self:?}");
+        for word in words {
+            assert!(self.message.contains(word), "no {word} in the message of {self:?}");
+        }
+    }
+}
+
+impl Scene {
+    /// The password of the repository `shop`.
+    pub const REPOSITORY_PASSWORD: &str = "repository-pässword-5d2b";
+
+    pub fn new(version: PostgresVersion, options: &PostgresOptions) -> Self {
+        let postgres = Postgres::start(version, options).unwrap();
+        sample::create(&postgres, "shop", sample::SMALL).unwrap();
+        let coffer = Coffer::start();
+        coffer.keep_secret(postgres.password());
+        coffer.keep_secret(Self::REPOSITORY_PASSWORD);
+        coffer.ok(&["addon", "install", &addon().display().to_string(), "--grant-requested"]);
+        let scene = Self { coffer, postgres };
+        std::fs::create_dir_all(scene.backups()).unwrap();
+        scene.coffer.apply(&[
+            manifest::auth("shop", scene.postgres.password()),
+            manifest::binding("shop", &scene.postgres, "shop"),
+            manifest::local_storage("disk", &scene.backups()),
+            manifest::repository_key("shop", Self::REPOSITORY_PASSWORD),
+            manifest::repository("shop", "disk"),
+            manifest::configuration("shop", "shop", "shop", "postgres-backup", "{jobs: 2}", ""),
+        ]);
+        scene
+    }
+
+    /// The storage's folder.
+    pub fn backups(&self) -> PathBuf {
+        self.coffer.folder().join("backups")
+    }
+
+    pub fn backs_up(&self) {
+        self.coffer.ok(&["backup", "shop", "-n", NAMESPACE]);
+    }
+
+    /// Runs a backup that must fail; returns `status.error` of its session, which must hold a remedy and be what was
+    /// printed.
+    pub fn backup_fails(&self, configuration: &str) -> Failure {
+        let printed = self.coffer.fails(&["backup", configuration, "-n", NAMESPACE]);
+        let created = printed.lines().find_map(|line| line.strip_prefix("backupsession/")?.strip_suffix(" created"));
+        let session = created.unwrap_or_else(|| panic!("no session was made:\n{printed}"));
+        let session = self.coffer.json(&["get", "backupsession", session, "-n", NAMESPACE]);
+        assert_eq!(session["status"]["phase"], "Failed", "{session:#}");
+        let of = |field: &str| session["status"]["error"][field].as_str().unwrap_or_default().to_owned();
+        let failure = Failure { class: of("class"), message: of("message"), hint: of("hint") };
+        assert!(!failure.hint.is_empty(), "no remedy in {session:#}");
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        for part in [first(&failure.message), first(&failure.hint)] {
+            assert!(printed.contains(&part), "{part:?} was not printed:\n{printed}");
+        }
+        failure
+    }
+
+    /// Restores the latest snapshot into a new, empty database of the same server, known as an AppBinding of its name.
+    pub fn restores_to(&self, database: &str) {
+        self.postgres.psql("postgres", &format!("create database {database} template template0")).unwrap();
+        self.coffer.apply(&[
+            manifest::auth(database, self.postgres.password()),
+            manifest::binding(database, &self.postgres, database),
+        ]);
+        self.coffer.ok(&[
+            "restore",
+            "-n",
+            NAMESPACE,
+            "--config",
+            "shop",
+            "--target",
+            database,
+            "--task",
+            "postgres-restore",
+        ]);
+    }
+
+    /// Runs stock restic on the repository `shop`; fails unless it is content.
+    pub fn restic(&self, arguments: &[&str]) -> String {
+        self.restic_of(tools::restic().unwrap(), arguments)
+    }
+
+    pub fn restic_of(&self, program: PathBuf, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command.arg("--repo").arg(self.backups().join("shop")).arg("--no-cache").args(arguments);
+        let output = run(command.env("RESTIC_PASSWORD", Self::REPOSITORY_PASSWORD)).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    /// The ids of the snapshots that stock restic lists; none when there is no repository yet.
+    pub fn snapshots(&self) -> Vec<String> {
+        if !self.backups().join("shop/config").exists() {
+            return Vec::new();
+        }
+        let list: serde_json::Value = serde_json::from_str(&self.restic(&["snapshots", "--json"])).unwrap();
+        list.as_array().unwrap().iter().map(|snapshot| snapshot["id"].as_str().unwrap().to_owned()).collect()
+    }
+}

@@ -1,0 +1,9 @@
+//! The promises, end to end.
+
+// Helpers of tests fail by panicking.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod addons;
+mod faults;
+mod input;
+mod main_job;
