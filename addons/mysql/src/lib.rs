@@ -1,0 +1,61 @@
+//! MySQL and MariaDB: dumps databases over the wire protocol into mydumper's files, and restores such a dump.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`client`] | the wire protocol: login, statements, rows |
+//! | [`layout`] | what a dump consists of |
+//! | [`session`] | what sessions of dumps and restores have set, and the versions they are had with |
+//! | [`restore`], [`wait`] | the functions |
+
+pub mod client;
+pub mod layout;
+pub mod restore;
+pub mod session;
+pub mod sql;
+pub mod wait;
+
+pub use client::Client;
+
+use client::Flavor;
+use coffer_addon::descriptor::{Task, TaskStep};
+use coffer_addon::{Addon, Function};
+
+/// The addon as it describes itself.
+pub fn addon() -> Addon {
+    Addon::new("mysql", env!("CARGO_PKG_VERSION"))
+        .description("Dumps and restores MySQL and MariaDB databases in mydumper's format")
+        .function(serves(
+            Function::action("mysql-wait-ready", wait::wait_ready)
+                .description("Waits until the server takes logins and answers"),
+        ))
+        .function(serves(
+            Function::sink("mysql-restore", restore::restore)
+                .description("Restores a dump of mysql-dump, under the databases' own names or others")
+                .first(layout::INDEX),
+        ))
+        .task(task("mysql-restore", "Waits for the server, then restores a dump", "restore", "mysql-restore"))
+}
+
+/// One component for both: a binding's type is either.
+fn serves(function: Function) -> Function {
+    [("mysql", Flavor::MySql), ("mariadb", Flavor::MariaDb)].into_iter().fold(function, |function, (kind, flavor)| {
+        function.serves(kind, &session::requirement(flavor), session::tested(flavor).iter())
+    })
+}
+
+fn task(name: &str, description: &str, step_name: &str, function: &str) -> Task {
+    let step = |name: &str, function: &str, timeout: Option<&str>| TaskStep {
+        name: name.into(),
+        function: function.into(),
+        params: Default::default(),
+        timeout: timeout.map(Into::into),
+    };
+    Task {
+        name: name.into(),
+        description: description.into(),
+        steps: vec![step("ready", "mysql-wait-ready", Some("5m")), step(step_name, function, None)],
+        finally: Vec::new(),
+    }
+}
+
+coffer_addon::export!(addon);
