@@ -23,6 +23,11 @@ pub enum Error {
     Database { path: PathBuf, source: Box<redb::Error> },
     #[error("unable to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(
+        "other users may write to the data folder {} (mode {mode:03o}), where Secrets lie and who may do what is decided: chmod 700 it after a look at what is in it, or choose another --data-dir",
+        path.display()
+    )]
+    Exposed { path: PathBuf, mode: u32 },
     #[error("unable to listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(

@@ -67,11 +67,11 @@ impl Server {
     /// Opens the data folder, making it and the `default` namespace when absent.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process has it open; [`Error::Foreign`], [`Error::Corrupt`] and
+    /// [`Error::Exposed`] when other users may write to the folder; [`Error::Locked`] when another process has it open; [`Error::Foreign`], [`Error::Corrupt`] and
     /// [`Error::Format`] when its database is not what this version wrote. Each names the file.
     pub fn open(data_dir: impl AsRef<Path>) -> Result<Server, Error> {
         let data_dir = data_dir.as_ref().to_path_buf();
-        private::create_dir(&data_dir)?;
+        private::data_dir(&data_dir)?;
         let store = store::Store::open(&data_dir.join("control.redb"))?;
         let registry = registry::Registry::open(store, coffer_api::kinds())?;
         Ok(Server { registry: Arc::new(registry), modules: ModuleStore::open(&data_dir)?, data_dir })

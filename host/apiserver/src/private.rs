@@ -16,6 +16,23 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
     })
 }
 
+/// The data folder: made as [`create_dir`] does, and refused when others could put their own files there. That others can
+/// look into it is theirs to know who made it so: what is secret in it has modes of its own.
+pub(crate) fn data_dir(path: &Path) -> Result<(), Error> {
+    create_dir(path)?;
+    let metadata =
+        std::fs::metadata(path).map_err(|source| Error::Io { action: "look at", path: path.into(), source })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(Error::Exposed { path: path.into(), mode });
+    }
+    if mode & 0o055 != 0 {
+        let path = path.display();
+        tracing::warn!("other users may look into the data folder {path} (mode {mode:03o}): chmod 700 {path}");
+    }
+    Ok(())
+}
+
 /// Opens a file for reading and writing, making it with mode 0600. One that others could read is tightened.
 pub(crate) fn open(path: &Path) -> Result<File, Error> {
     let io = |action| move |source| Error::Io { action, path: path.into(), source };

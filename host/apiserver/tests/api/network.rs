@@ -208,3 +208,26 @@ async fn what_is_too_large_is_named() {
     assert!(text.contains("disk") && text.contains("3 MiB"), "{text}");
     assert_eq!(send("DELETE", &disk, "application/json", String::new()).await.0, 200);
 }
+
+#[test]
+fn a_data_folder_that_others_may_write_to_is_refused_and_a_new_one_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for mode in [0o777, 0o720, 0o702] {
+        set(dir.path(), mode);
+        let refused = Server::open(dir.path()).err().unwrap();
+        assert!(matches!(refused, Error::Exposed { mode: found, .. } if found == mode), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains(dir.path().to_str().unwrap()) && text.contains("chmod 700"), "{text}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was put there");
+    }
+    set(dir.path(), 0o755);
+    let new = dir.path().join("a/b");
+    drop(Server::open(&new).unwrap());
+    for made in [&new, &dir.path().join("a")] {
+        assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    drop(Server::open(dir.path()).unwrap());
+}
