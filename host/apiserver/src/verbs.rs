@@ -17,9 +17,11 @@ use crate::object;
 use crate::patch::{self, Patch};
 use crate::query::Query;
 use crate::registry::{self, Target, Write};
+use crate::resource::Resources;
 use crate::router::Call;
 use crate::selector::Selector;
 use crate::status::{self, Result, Status};
+use crate::txn::Txn;
 use crate::watch::{self, Format, Scope};
 use crate::{apply, metadata, table};
 
@@ -74,15 +76,11 @@ impl Call {
         headers: &HeaderMap,
         format: Format,
     ) -> Result<Response> {
-        let (target, mut how) = (self.target.clone(), self.how(query, headers)?);
-        let (object, how) = self
-            .registry
-            .write(query.dry_run()?, move |resources, txn| {
-                let object = registry::create(resources, txn, &target, object, &mut how)?;
-                Ok((object, how))
-            })
-            .await?;
-        Ok(self.show(StatusCode::CREATED, &object, format, &how.warnings))
+        let target = self.target.clone();
+        let create = move |resources: &Resources, txn: &mut Txn, how: &mut Write| {
+            registry::create(resources, txn, &target, object, how)
+        };
+        self.write(StatusCode::CREATED, query, headers, format, create).await
     }
 
     pub(crate) async fn update(
@@ -92,15 +90,24 @@ impl Call {
         headers: &HeaderMap,
         format: Format,
     ) -> Result<Response> {
-        let (target, mut how) = (self.target.clone(), self.how(query, headers)?);
-        let (object, how) = self
-            .registry
-            .write(query.dry_run()?, move |_, txn| {
-                let object = registry::update(txn, &target, object, &mut how)?;
-                Ok((object, how))
-            })
-            .await?;
-        Ok(self.show(StatusCode::OK, &object, format, &how.warnings))
+        let target = self.target.clone();
+        let update = move |_: &Resources, txn: &mut Txn, how: &mut Write| registry::update(txn, &target, object, how);
+        self.write(StatusCode::OK, query, headers, format, update).await
+    }
+
+    /// Makes a change and shows the object as it is then.
+    async fn write(
+        self,
+        code: StatusCode,
+        query: &Query,
+        headers: &HeaderMap,
+        format: Format,
+        change: impl FnOnce(&Resources, &mut Txn, &mut Write) -> Result<Arc<Value>> + Send + 'static,
+    ) -> Result<Response> {
+        let mut how = self.how(query, headers)?;
+        let write = move |resources: &Resources, txn: &mut Txn| Ok((change(resources, txn, &mut how)?, how.warnings));
+        let (object, warnings) = self.registry.write(query.dry_run()?, write).await?;
+        Ok(self.show(code, &object, format, &warnings))
     }
 
     pub(crate) async fn patch(
