@@ -198,7 +198,11 @@ fn class_of_run(class: Class) -> FailureClass {
 fn hint_of_run(class: Class) -> Option<&'static str> {
     Some(match class {
         Class::Unavailable => "check that the application is up and that the address in its AppBinding is right",
-        Class::Denied => "check the keys and values of the Secret that the AppBinding names, and what that user may do",
+        // Only the application knows which of the two it was, and the message is in its words.
+        Class::Denied => {
+            "if the login was refused, correct the user or the password in the Secret that the AppBinding names; if it was \
+             accepted, grant that user what it may not do yet"
+        }
         Class::Memory => "if the work really needs more, raise spec.limits.memory of the Addon",
         Class::Cpu => "if it really computes for so long at once, raise spec.limits.cpu of the Addon",
         Class::Idle => "if the work really is silent for so long, raise spec.limits.idle of the Addon",
@@ -239,7 +243,9 @@ mod tests {
 
     #[test]
     fn a_message_with_its_remedy_gets_no_hint() {
-        assert!(step(Class::Denied, false).hint().unwrap().contains("Secret"));
+        let denied = step(Class::Denied, false).hint().unwrap();
+        assert!(denied.contains("if the login was refused") && denied.contains("Secret"), "{denied}");
+        assert!(denied.contains("if it was accepted, grant"), "a missing privilege is not in the Secret: {denied}");
         assert_eq!(step(Class::Denied, true).hint(), None);
         assert!(step(Class::Idle, false).hint().unwrap().contains("spec.limits.idle"));
     }
