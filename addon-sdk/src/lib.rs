@@ -37,10 +37,14 @@ mod error;
 pub mod host;
 mod inbox;
 mod outbox;
+pub mod parameters;
+pub mod ready;
+pub mod stop;
 mod sys;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod types;
+pub mod work;
 
 pub use addon::{Addon, Ends, Function};
 pub use application::{Application, Binding, TlsMode};
