@@ -10,9 +10,9 @@ use crate::entry::{DataSource, Entry};
 use crate::parameters::Dump;
 use crate::session;
 use crate::sql::identifier;
-use coffer_addon::{Application, Context as _, Error, Outbox, Report, Result, host};
+use coffer_addon::work::{Queue, Tally};
+use coffer_addon::{Application, Context as _, Error, Outbox, Report, Result};
 use futures::future::try_join_all;
-use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 /// How many unsupported objects an error names.
@@ -44,13 +44,13 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, paramete
         .await?;
 
     let work = Work::new(&archive.entries);
-    let tables = work.left.borrow().len();
+    let tables = work.queue.len();
     coffer_addon::info!(
         "dumping {} objects and the rows of {tables} tables of {}",
         archive.entries.len(),
         archive.database
     );
-    let jobs = usize::try_from(parameters.jobs.0).unwrap_or(1).min(tables);
+    let jobs = parameters.jobs.up_to(tables);
     match &snapshot {
         Some(snapshot) if jobs > 1 => {
             let workers = (0..jobs).map(|_| worker(application, login, snapshot, &work, outbox));
@@ -62,13 +62,11 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, paramete
     let server_version = leader.server_version_text().to_string();
     leader.close().await;
 
-    let mut report = Report::new()
+    let report = Report::new()
         .fact("database", &archive.database)
         .fact("serverVersion", server_version)
-        .fact("objects", archive.entries.len())
-        .fact("tables", tables)
-        .fact("rows", work.rows.get())
-        .fact("bytes", work.bytes.get());
+        .fact("objects", archive.entries.len());
+    let mut report = work.tally.report(report);
     if let Some(snapshot) = snapshot {
         report = report.fact("snapshot", snapshot);
     }
@@ -162,30 +160,25 @@ async fn worker(
 
 /// The tables left to read, and what was read so far.
 struct Work<'a> {
-    /// The smallest first: taken from the end.
-    left: RefCell<Vec<(&'a Entry, &'a DataSource)>>,
-    /// By the servers' estimate, in bytes.
-    estimated: u64,
-    rows: Cell<u64>,
-    bytes: Cell<u64>,
+    queue: Queue<(&'a Entry, &'a DataSource)>,
+    tally: Tally,
 }
 
 impl<'a> Work<'a> {
     fn new(entries: &'a [Entry]) -> Self {
-        let mut left: Vec<_> = entries.iter().filter_map(|entry| Some((entry, entry.data.as_ref()?))).collect();
-        left.sort_by_key(|(_, data)| data.estimated_bytes);
-        let estimated = left.iter().map(|(_, data)| data.estimated_bytes).sum();
-        Work { left: RefCell::new(left), estimated, rows: Cell::new(0), bytes: Cell::new(0) }
+        let tables: Vec<_> = entries.iter().filter_map(|entry| Some((entry, entry.data.as_ref()?))).collect();
+        let estimated = tables.iter().map(|(_, data)| data.estimated_bytes).sum();
+        Work { queue: Queue::new(tables, |(_, data)| data.estimated_bytes), tally: Tally::new(Some(estimated)) }
     }
 
     async fn run(&self, client: &mut Client, outbox: &Outbox) -> Result<()> {
-        loop {
-            let Some((entry, data)) = self.left.borrow_mut().pop() else { return Ok(()) };
+        while let Some((entry, data)) = self.queue.take() {
             let table = format!("{}.{}", identifier(&data.schema), identifier(&data.name));
             self.table(client, outbox, entry, data, &table)
                 .await
                 .context(|| format!("unable to dump table {table}"))?;
         }
+        Ok(())
     }
 
     async fn table(
@@ -209,17 +202,18 @@ impl<'a> Work<'a> {
         loop {
             match copy.next(buffer).await {
                 Ok(Some(rows)) => {
-                    self.bytes.set(self.bytes.get() + rows.len() as u64);
+                    self.tally.add_bytes(rows.len() as u64);
                     buffer = artifact.write_buffer(rows).await?;
-                    host::progress(self.bytes.get(), Some(self.estimated.max(self.bytes.get())));
                 }
                 Ok(None) => break,
                 Err(error) => return Err(artifact.fail(error).await),
             }
         }
-        self.rows.set(self.rows.get() + copy.rows());
+        let rows = copy.rows();
         artifact.write(END_OF_ROWS).await?;
         artifact.finish().await?;
+        self.tally.add_rows(rows);
+        self.tally.add_table();
         Ok(())
     }
 }

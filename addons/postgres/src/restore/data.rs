@@ -4,27 +4,18 @@ use super::plan;
 use super::session::{Session, name};
 use crate::archive::{self, Archive};
 use crate::entry::{Entry, Section};
-use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, host};
+use coffer_addon::work::Tally;
+use coffer_addon::{Context as _, Error, Inbox, Incoming, Result};
 use futures::future::try_join_all;
 use futures::lock::Mutex;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// What was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
-    pub tables: u64,
-    pub rows: u64,
-    /// Of the rows' text.
-    pub bytes: u64,
-}
-
 /// Loads every data file of the archive. `sessions` work side by side.
-pub async fn load(sessions: &mut [Session<'_>], archive: &Archive, inbox: &Inbox) -> Result<Loaded> {
+pub async fn load(sessions: &mut [Session<'_>], archive: &Archive, inbox: &Inbox) -> Result<Tally> {
     let missing: BTreeMap<String, &Entry> =
         archive.entries.iter().filter_map(|entry| Some((archive::file(entry)?, entry))).collect();
-    let loader =
-        Loader { inbox: Mutex::new(inbox), missing: RefCell::new(missing), loaded: Cell::new(Loaded::default()) };
+    let loader = Loader { inbox: Mutex::new(inbox), missing: RefCell::new(missing), tally: Tally::new(None) };
     try_join_all(sessions.iter_mut().map(|session| loader.run(session))).await?;
     let missing = loader.missing.into_inner();
     if let Some((file, entry)) = missing.first_key_value() {
@@ -34,14 +25,14 @@ pub async fn load(sessions: &mut [Session<'_>], archive: &Archive, inbox: &Inbox
             "{count} data files did not come, among them {file} with the rows of {table}"
         )));
     }
-    Ok(loader.loaded.get())
+    Ok(loader.tally)
 }
 
 struct Loader<'a> {
     /// One asks at a time; the others wait for their turn.
     inbox: Mutex<&'a Inbox>,
     missing: RefCell<BTreeMap<String, &'a Entry>>,
-    loaded: Cell<Loaded>,
+    tally: Tally,
 }
 
 impl Loader<'_> {
@@ -73,10 +64,7 @@ impl Loader<'_> {
             copy.write(piece).await?;
             let length = piece.len();
             incoming.consume(length);
-            let mut loaded = self.loaded.get();
-            loaded.bytes += length as u64;
-            self.loaded.set(loaded);
-            host::progress(loaded.bytes, None);
+            self.tally.add_bytes(length as u64);
             if copy.has_answer() {
                 // Only an error comes before the end; asking for the end brings it.
                 break;
@@ -87,12 +75,10 @@ impl Loader<'_> {
         if rows != wanted {
             return Err(Error::Corrupt(format!("the server took {rows} rows of the {wanted} in the file")));
         }
-        let mut loaded = self.loaded.get();
-        loaded.tables += 1;
-        loaded.rows += rows;
+        self.tally.add_table();
+        self.tally.add_rows(rows);
         // The mark at the end is none of the rows' bytes.
-        loaded.bytes -= lines.after_rows.min(bytes);
-        self.loaded.set(loaded);
+        self.tally.take_back_bytes(lines.after_rows.min(bytes));
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ async fn run(application: &Application, login: Login, inbox: &Inbox, parameters:
     let login = target::prepare(application, &archive, login, parameters).await?;
     let over_rows: Vec<&Entry> = section(&archive, Section::PostData, parameters).collect();
     let files = archive.entries.iter().filter(|entry| archive::file(entry).is_some()).count();
-    let jobs = files.max(over_rows.len()).clamp(1, usize::try_from(parameters.jobs.0).unwrap_or(1));
+    let jobs = parameters.jobs.up_to(files.max(over_rows.len()));
 
     let mut leader = Session::open(application, &login, &archive.entries, parameters).await?;
     for entry in section(&archive, Section::PreData, parameters) {
@@ -65,13 +65,11 @@ async fn run(application: &Application, login: Login, inbox: &Inbox, parameters:
     }
     let server_version = leader.client.server_version_text().to_string();
     leader.client.close().await;
-    Ok(Report::new()
+    let report = Report::new()
         .fact("database", login.database)
         .fact("serverVersion", server_version)
-        .fact("objects", archive.entries.len())
-        .fact("tables", loaded.tables)
-        .fact("rows", loaded.rows)
-        .fact("bytes", loaded.bytes))
+        .fact("objects", archive.entries.len());
+    Ok(loaded.report(report))
 }
 
 /// The archive, checked for what cannot be restored before anything is touched.
