@@ -4,7 +4,7 @@
 //! failed one is made anew; the stamp says what the entry was made of, so a changed recipe is made anew as well.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -93,6 +93,33 @@ pub fn run(command: &mut Command) -> Result<Vec<u8>> {
         let stderr = tail(&String::from_utf8_lossy(&output.stderr), 2000);
         Err(crate::Error::Failed { program, status: output.status, stderr })
     }
+}
+
+/// Runs a command with `input` on its stdin.
+pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |source| crate::Error::Spawn { program: program.clone(), source };
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let (output, errors) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that stops reading says on stderr why.
+            let _ = stdin.map(|mut stdin| stdin.write_all(input));
+        });
+        let errors = scope.spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut text));
+            text
+        });
+        (child.wait_with_output(), errors.join().unwrap_or_default())
+    });
+    let output = output.map_err(failed)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let stderr = tail(&String::from_utf8_lossy(&errors), 2000);
+    Err(crate::Error::Failed { program: program.clone(), status: output.status, stderr })
 }
 
 /// The last lines of a text, of about `limit` bytes.

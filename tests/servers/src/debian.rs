@@ -13,21 +13,32 @@ use crate::cache::{self, run, say};
 use crate::error::{AtPath, Error, Result};
 
 /// Dependencies that only matter when a package is installed for good (users, configuration dialogues, service
-/// wrappers) or that take space without being used (LLVM serves PostgreSQL's JIT, which tests turn off).
+/// wrappers, clusters) or that take space without being used (LLVM serves PostgreSQL's JIT, which tests turn off).
 const NOT_NEEDED: &[&str] = &[
     "adduser",
     "debconf",
+    "debianutils",
+    "galera",
+    "gawk",
     "gcc-",
+    "iproute2",
+    "libconfig-inifiles-perl",
+    "libdbi-perl",
     "libllvm",
     "libperl",
     "libz3",
     "locales",
     "lsb-base",
+    "lsof",
     "passwd",
     "perl",
     "postgresql-client-common",
     "postgresql-common",
+    "procps",
+    "psmisc",
+    "rsync",
     "sensible-utils",
+    "socat",
     "ssl-cert",
     "sysvinit-utils",
     "ucf",

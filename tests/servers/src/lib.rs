@@ -17,6 +17,8 @@ pub mod certs;
 pub mod compare;
 pub mod debian;
 mod error;
+mod maven;
+pub mod mysql;
 pub mod postgres;
 pub mod process;
 mod relocate;
@@ -25,5 +27,6 @@ pub mod sample;
 pub mod tools;
 
 pub use error::{Error, Result};
+pub use mysql::{Mysql, MysqlAuth, MysqlOptions, MysqlTls, MysqlVersion};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresVersion, Tls};
 pub use s3::S3;

@@ -1,13 +1,12 @@
 //! PostgreSQL servers of the versions Coffer is tested with, with their own `psql`, `pg_dump` and `pg_restore`.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cache::{self, run, tail};
+use crate::cache::{self, feed, run, tail};
 use crate::certs::{Authority, Identity};
 use crate::debian::Wanted;
 use crate::error::{AtPath, Error, Result};
@@ -188,7 +187,7 @@ impl Postgres {
         let mut command = self.tool("psql");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
         command.args(["--file=-", "--dbname", database]);
-        let output = feed(&mut command, script)?;
+        let output = feed(&mut command, script.as_bytes())?;
         Ok(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())
     }
 
@@ -371,33 +370,6 @@ fn give_away(path: &Path) -> Result<()> {
         std::os::unix::fs::chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).at(path)?;
     }
     Ok(())
-}
-
-/// Runs a command with `input` on its stdin.
-fn feed(command: &mut Command, input: &str) -> Result<Vec<u8>> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let failed = |source| Error::Spawn { program: program.clone(), source };
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let (output, errors) = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A program that stops reading says on stderr why.
-            let _ = stdin.map(|mut stdin| stdin.write_all(input.as_bytes()));
-        });
-        let errors = scope.spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut text));
-            text
-        });
-        (child.wait_with_output(), errors.join().unwrap_or_default())
-    });
-    let output = output.map_err(failed)?;
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    let stderr = tail(&String::from_utf8_lossy(&errors), 2000);
-    Err(Error::Failed { program: program.clone(), status: output.status, stderr })
 }
 
 #[cfg(test)]

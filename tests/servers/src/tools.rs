@@ -1,6 +1,8 @@
-//! Command-line programs that judge what Coffer writes: stock `restic`, `kubectl`.
+//! Command-line programs that judge what Coffer writes: stock `restic`, `mydumper`, `kubectl`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::cache;
 use crate::debian::Wanted;
@@ -20,6 +22,41 @@ pub fn restic_old() -> Result<PathBuf> {
 /// kubectl, or `$COFFER_KUBECTL`.
 pub fn kubectl() -> Result<PathBuf> {
     program("kubectl", &Wanted::new("sid", &["kubernetes-client"], "COFFER_KUBECTL"), "usr/bin/kubectl")
+}
+
+/// unzip, or `$COFFER_UNZIP`.
+pub(crate) fn unzip() -> Result<PathBuf> {
+    program("unzip", &Wanted::new("bookworm", &["unzip"], "COFFER_UNZIP"), "usr/bin/unzip")
+}
+
+/// The folder of stock `mydumper` and `myloader`: `$COFFER_MYDUMPER`, else the newest that Debian has (0.10.1, of 2020).
+pub fn mydumper_programs() -> Result<PathBuf> {
+    let wanted = Wanted::new("sid", &["mydumper"], "COFFER_MYDUMPER");
+    if let Some(own) = overridden(wanted.variable, "myloader")? {
+        return Ok(own);
+    }
+    let folder = cache::entry("mydumper-sid", &wanted.recipe(), |folder| {
+        wanted.unpack(folder)?;
+        ["mydumper", "myloader"].iter().try_for_each(|name| relocate(folder, &folder.join("usr/bin").join(name)))
+    })?;
+    Ok(folder.join("usr/bin"))
+}
+
+/// `mydumper` or `myloader`, which find the plugins of MariaDB's client library, the sha2 logins, where they were unpacked.
+pub fn mydumper(program: &str) -> Result<Command> {
+    let programs = mydumper_programs()?;
+    let mut command = Command::new(programs.join(program));
+    if let Some(plugins) = programs.parent().and_then(mariadb_client_plugins) {
+        command.env("MARIADB_PLUGIN_DIR", plugins);
+    }
+    command.env("LC_ALL", "C.UTF-8");
+    Ok(command)
+}
+
+/// Where a package's `usr` has the plugins by which MariaDB's client library logs in; the library looks in `/usr`.
+pub(crate) fn mariadb_client_plugins(usr: &Path) -> Option<PathBuf> {
+    let folders = fs::read_dir(usr.join("lib")).ok()?.flatten();
+    folders.map(|folder| folder.path().join("libmariadb3/plugin")).find(|path| path.is_dir())
 }
 
 fn program(entry: &str, wanted: &Wanted, path: &str) -> Result<PathBuf> {
@@ -55,7 +92,6 @@ pub(crate) fn overridden(variable: &'static str, program: &str) -> Result<Option
 mod tests {
     use super::*;
     use crate::cache::run;
-    use std::process::Command;
 
     fn first_line(program: PathBuf, argument: &[&str]) -> String {
         let text = run(Command::new(program).args(argument)).unwrap();
