@@ -46,6 +46,9 @@ pub const ROWS_SESSION: [&str; 5] = [
 pub const HISTORY_SESSION: &str = "SET @@SESSION.system_versioning_insert_history = 1";
 
 /// The whole dump but its rows.
+///
+/// Facts of a dump that a restore has as well: `tables` counts [`Database::tables`], `rows` their rows, `bytes` the lengths of
+/// the files with rows, heads included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
@@ -160,6 +163,9 @@ pub struct Program {
     pub kind: ProgramKind,
     pub database: String,
     pub name: String,
+    /// What the names of a view's files begin with. Other programs share files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// A trigger's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
@@ -286,7 +292,9 @@ impl From<Stored> for Sql {
             Stored::Bytes { hex } => Sql(hex
                 .as_bytes()
                 .chunks(2)
-                .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0))
+                .map(|pair| {
+                    std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0)
+                })
                 .collect()),
         }
     }
@@ -355,8 +363,9 @@ mod tests {
     #[test]
     fn names_that_are_not_plain_are_numbered() {
         let mut names = FileNames::default();
-        let given: Vec<_> =
-            ["orders", "my-shop", "a b", "a.b", "é", "a.b", "mydumper_0", "x-schema"].map(|name| names.name(name)).into();
+        let given: Vec<_> = ["orders", "my-shop", "a b", "a.b", "é", "a.b", "mydumper_0", "x-schema"]
+            .map(|name| names.name(name))
+            .into();
         let numbered = ["mydumper_0", "mydumper_1", "mydumper_0", "mydumper_2", "mydumper_3"];
         assert_eq!(given, [&["orders", "my-shop", "a b"][..], &numbered].concat());
     }
@@ -366,7 +375,9 @@ mod tests {
         assert_eq!(rows_name("shop.orders", 7), "shop.orders.00007.sql");
         assert_eq!(rows_file("shop.orders.00007.sql"), Some(("shop.orders", 7)));
         assert_eq!(rows_file("shop.orders.123456.sql"), Some(("shop.orders", 123_456)));
-        for other in ["shop.orders-schema.sql", "shop-schema-create.sql", "shop-schema-post.sql", "metadata", "coffer.json"] {
+        for other in
+            ["shop.orders-schema.sql", "shop-schema-create.sql", "shop-schema-post.sql", "metadata", "coffer.json"]
+        {
             assert_eq!(rows_file(other), None, "{other}");
         }
     }

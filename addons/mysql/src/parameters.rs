@@ -1,4 +1,4 @@
-//! What an operator may set on each function. Their schemas are generated from these types.
+//! What an operator may set on mysql-dump. Its schema is generated from these types.
 
 use coffer_addon::parameters::{Jobs, Patterns, Span};
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Dump {
-    /// The databases to dump; all but the server's own when empty.
+    /// The databases to dump. When empty: the binding's, and where it names none, all but the server's own.
     pub databases: Vec<String>,
     /// Only tables, views and other objects whose `database.name` matches one of these; `*` and `?` stand for other
     /// characters. Empty: all. Triggers go with their tables.
@@ -71,28 +71,6 @@ impl Default for Dump {
     }
 }
 
-/// mysql-restore.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Restore {
-    /// How many files are restored at once, each over a connection of its own.
-    pub jobs: Jobs,
-    /// Drop databases of the dump's names first where they are there. Otherwise they must not have tables yet.
-    pub overwrite: bool,
-    /// Other names for databases, old to new.
-    pub rename: BTreeMap<String, String>,
-    /// Accounts, roles and grants of the dump too. Accounts that are there keep their passwords.
-    pub users: bool,
-    /// Make views, routines, triggers and events the restoring account's own instead of their definers'.
-    pub no_definer: bool,
-}
-
-impl Default for Restore {
-    fn default() -> Self {
-        Restore { jobs: Jobs(2), overwrite: false, rename: BTreeMap::new(), users: false, no_definer: false }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,8 +80,5 @@ mod tests {
         let dump: Dump = serde_json::from_str(r#"{"where": {"a.b": "c > 0"}}"#).expect("all have defaults");
         assert_eq!((dump.jobs, dump.chunk_size, dump.conditions.len()), (Jobs(2), 500_000, 1));
         assert!(serde_json::from_str::<Dump>(r#"{"conditions": {}}"#).is_err());
-        let restore: Restore = serde_json::from_str(r#"{"rename": {"shop": "shop2"}}"#).expect("all have defaults");
-        assert!(!restore.overwrite);
-        assert!(serde_json::from_str::<Restore>(r#"{"job": 3}"#).is_err());
     }
 }

@@ -1,0 +1,109 @@
+//! What a server has, read into the dump's [`Index`](crate::layout::Index): every object with the statement that makes it.
+//!
+//! Statements are the server's own words (`SHOW CREATE …`), never put together here, so that nothing of an attribute is lost
+//! that this code has not heard of. What has no such words, or what the account may not see, is named, not left out.
+
+mod accounts;
+mod columns;
+mod databases;
+mod names;
+mod objects;
+mod privileges;
+mod programs;
+mod sequences;
+mod tables;
+mod views;
+
+pub use columns::{Column, Form};
+pub use objects::{Objects, Relation};
+pub use privileges::Privileges;
+pub use tables::{Key, Storage, Table, show_create, without_counter};
+
+use crate::client::Client;
+use crate::layout::{self, Account, Program};
+use crate::parameters::Dump;
+use coffer_addon::parameters::Patterns;
+use coffer_addon::{Error, Result};
+
+/// What a dump is made of, with what only the dump itself has to know.
+pub struct Catalog {
+    pub databases: Vec<Database>,
+    pub views: Vec<Program>,
+    pub accounts: Vec<Account>,
+    /// What there is and cannot be dumped faithfully, as `kind name`.
+    pub unsupported: Vec<String>,
+}
+
+pub struct Database {
+    /// Without its tables.
+    pub index: layout::Database,
+    pub tables: Vec<Table>,
+}
+
+/// Which objects are asked for.
+pub struct Selection<'a> {
+    pub databases: Vec<String>,
+    include: &'a Patterns,
+    exclude: &'a Patterns,
+    /// Whether anything but rows is asked for.
+    pub schema: bool,
+}
+
+impl<'a> Selection<'a> {
+    /// The databases are checked to be there.
+    pub async fn new(client: &mut Client, parameters: &'a Dump) -> Result<Self> {
+        let databases = databases::names(client, &parameters.databases).await?;
+        Ok(Selection {
+            databases,
+            include: &parameters.include,
+            exclude: &parameters.exclude,
+            schema: !parameters.data_only,
+        })
+    }
+
+    /// Whether an object of a database is asked for.
+    pub fn has(&self, database: &str, name: &str) -> bool {
+        Patterns::select(self.include, self.exclude, &format!("{database}.{name}"))
+    }
+
+    /// A pattern that fits nothing is most likely mistyped, and what was meant would be missing without a word.
+    fn check(&self, objects: &Objects) -> Result<()> {
+        let names: Vec<String> = objects.names().collect();
+        let unmatched = self.include.without_match(&names);
+        if unmatched.is_empty() {
+            return Ok(());
+        }
+        Err(Error::InvalidParameter(format!(
+            "include: nothing that the account can see matches {}",
+            unmatched.join(", ")
+        )))
+    }
+}
+
+/// Reads everything selected. Whoever calls makes sure that it does not change meanwhile, or finds out whether it did.
+pub async fn read(client: &mut Client, selection: &Selection<'_>, objects: &Objects, users: bool) -> Result<Catalog> {
+    selection.check(objects)?;
+    let mut names = names::Names::default();
+    let mut catalog =
+        Catalog { databases: Vec::new(), views: Vec::new(), accounts: Vec::new(), unsupported: Vec::new() };
+    for name in &selection.databases {
+        names.check(&mut catalog.unsupported, "database", name);
+        let index = databases::read(client, name, names.files.name(name)).await?;
+        client.execute(&format!("USE {}", crate::sql::identifier(name))).await?;
+        let mut database = Database { index, tables: Vec::new() };
+        tables::read(client, selection, objects, &mut names, &mut database, &mut catalog.unsupported).await?;
+        if selection.schema {
+            sequences::read(client, selection, objects, &mut names, &mut database.index).await?;
+            programs::read(client, selection, &mut database.index, &mut catalog.unsupported).await?;
+            let unsupported = &mut catalog.unsupported;
+            let views = views::read(client, selection, objects, &mut names, &database.index, unsupported).await?;
+            catalog.views.extend(views);
+        }
+        catalog.databases.push(database);
+    }
+    catalog.views = views::in_order(catalog.views);
+    if users {
+        catalog.accounts = accounts::read(client).await?;
+    }
+    Ok(catalog)
+}

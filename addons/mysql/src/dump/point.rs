@@ -1,0 +1,314 @@
+//! The moment that a dump shows: several sessions that see the same rows, the definitions that belong to them, and the place
+//! in the binary log.
+//!
+//! DDL is held off where the server can do that without holding up anything else, and the definitions are read. Then writing
+//! is stopped, for as long as it takes to begin the workers' transactions and to ask for the position, and everything is let
+//! go of. How, the server and the account's privileges decide:
+//!
+//! | | DDL held off by | writing stopped by | needs |
+//! |---|---|---|---|
+//! | MariaDB from 10.4.1 | `BACKUP STAGE BLOCK_DDL` | `BACKUP STAGE BLOCK_COMMIT` | RELOAD |
+//! | MySQL 8, 9 | `LOCK INSTANCE FOR BACKUP` | `FLUSH TABLES WITH READ LOCK` | BACKUP_ADMIN; RELOAD |
+//! | others | – | `FLUSH TABLES WITH READ LOCK` | RELOAD |
+//! | without RELOAD | as above, where allowed | `LOCK TABLES … READ` of what is dumped | LOCK TABLES |
+//! | without LOCK TABLES | as above, where allowed | nothing: one session reads everything in one snapshot | – |
+//!
+//! `LOCK TABLES … READ` gives what the global lock gives: it waits for every transaction that has written to one of the tables,
+//! lets none write to them, and a snapshot that begins under it has all that was committed before and nothing after. Where
+//! nothing holds DDL off, the list of objects is read before the definitions and again when writing is stopped: if it differs,
+//! the definitions are read once more. What an ALTER does to a table after that is found out when its rows are read.
+//!
+//! The locks are this session's, so they go when it goes, however it does: with an error, with the component, or killed when
+//! the run is asked to stop.
+
+use crate::catalog::{self, Catalog, Objects, Selection, Storage, Table};
+use crate::client::{Client, Login, ServerError};
+use crate::layout::Position;
+use crate::session;
+use crate::sql::identifier;
+use coffer_addon::{Application, Context as _, Error, Result};
+use futures::future::try_join_all;
+use std::time::Duration;
+
+/// How often definitions are read again because of DDL in between.
+const ATTEMPTS: u32 = 3;
+
+/// A server that is asked for what it has not answers that it does not understand.
+const SYNTAX: [u16; 2] = [1064, 1235];
+
+/// Sessions that see one moment.
+pub struct Point {
+    pub catalog: Catalog,
+    /// Each in a transaction with the snapshot.
+    pub workers: Vec<Client>,
+    /// Holds the lock on tables without transactions, and reads them.
+    pub keeper: Option<Client>,
+    pub position: Option<Position>,
+    /// How writing was stopped, for the report.
+    pub by: Freeze,
+}
+
+/// What a point is made for.
+pub struct Wanted<'a> {
+    pub selection: Selection<'a>,
+    pub users: bool,
+    /// Whether rows are read at all.
+    pub rows: bool,
+    /// How many workers there should be.
+    pub jobs: usize,
+    pub lock_timeout: Duration,
+    /// Whether tables without transactions may be locked until they were read.
+    pub may_lock: bool,
+}
+
+/// What holds DDL off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    Stage,
+    Instance,
+    Nothing,
+}
+
+/// What stops writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    Stage,
+    Global,
+    Tables,
+    Nothing,
+}
+
+impl Freeze {
+    pub fn name(self) -> &'static str {
+        match self {
+            Freeze::Stage => "BACKUP STAGE",
+            Freeze::Global => "FLUSH TABLES WITH READ LOCK",
+            Freeze::Tables => "LOCK TABLES",
+            Freeze::Nothing => "one snapshot",
+        }
+    }
+}
+
+/// Opens the sessions and has them see one moment.
+pub async fn fix(application: &Application, login: &Login, leader: &mut Client, wanted: &Wanted<'_>) -> Result<Point> {
+    let hold = hold_ddl(leader).await?;
+    let mut workers = Vec::new();
+    let mut keeper = None;
+    for _ in 0..ATTEMPTS {
+        let objects = Objects::read(leader, &wanted.selection).await?;
+        let catalog = catalog::read(leader, &wanted.selection, &objects, wanted.users).await?;
+        let (locked, others): (Vec<&Table>, Vec<&Table>) =
+            tables(&catalog).filter(|_| wanted.rows).partition(|table| table.storage == Storage::Locked);
+        check_locked(&locked, wanted)?;
+        // They are open before anybody has to wait for what they do then.
+        while workers.len() < wanted.jobs && !others.is_empty() {
+            workers.push(open(application, login, wanted.lock_timeout).await?);
+        }
+        if keeper.is_none() && !locked.is_empty() {
+            keeper = Some(open(application, login, wanted.lock_timeout).await?);
+        }
+        let freeze = if wanted.rows { freeze(leader, hold, &catalog).await? } else { Freeze::Nothing };
+        if freeze == Freeze::Nothing {
+            workers.truncate(1);
+        }
+        try_join_all(workers.iter_mut().map(begin)).await?;
+        let position = match (freeze, workers.first_mut()) {
+            (Freeze::Nothing, Some(worker)) => snapshot_position(worker).await?,
+            (Freeze::Nothing, None) => None,
+            _ => position(leader).await?,
+        };
+        let changed = match hold {
+            Hold::Nothing => objects.difference(&Objects::read(leader, &wanted.selection).await?),
+            _ => None,
+        };
+        if let Some(changed) = changed {
+            release(leader, hold, freeze).await?;
+            coffer_addon::info!("objects changed while their definitions were read: {changed}");
+            continue;
+        }
+        if let Some(keeper) = &mut keeper {
+            lock(keeper, freeze, &locked).await?;
+        }
+        release(leader, hold, freeze).await?;
+        return Ok(Point { catalog, workers, keeper, position, by: freeze });
+    }
+    Err(Error::Failed(format!(
+        "objects changed while their definitions were read, {ATTEMPTS} times; run the dump when nobody makes or alters any, or \
+         grant the account BACKUP_ADMIN (MySQL 8) or RELOAD (MariaDB), with which it holds that off for a moment"
+    )))
+}
+
+/// Those with rows to read.
+fn tables(catalog: &Catalog) -> impl Iterator<Item = &Table> {
+    catalog.databases.iter().flat_map(|database| &database.tables).filter(|table| table.storage != Storage::Elsewhere)
+}
+
+fn named(tables: &[&Table]) -> String {
+    const NAMED: usize = 20;
+    let names: Vec<String> = tables
+        .iter()
+        .take(NAMED)
+        .map(|table| format!("{}.{} ({})", table.database, table.index.name, table.index.engine))
+        .collect();
+    let more = tables.len().saturating_sub(NAMED);
+    if more > 0 { format!("{} and {more} more", names.join(", ")) } else { names.join(", ") }
+}
+
+fn check_locked(locked: &[&Table], wanted: &Wanted<'_>) -> Result<()> {
+    if wanted.may_lock || locked.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "these tables have no transactions, and nonTransactional says to refuse them: {}; convert or exclude them, or set \
+         nonTransactional to lock",
+        named(locked)
+    )))
+}
+
+/// Runs a statement that may need a privilege or a version: whether it was done.
+async fn allowed(client: &mut Client, sql: &str) -> Result<bool> {
+    match client.try_execute(sql).await? {
+        Ok(_) => Ok(true),
+        Err(ServerError { number, .. }) if SYNTAX.contains(&number) => Ok(false),
+        Err(error) => match error.during(sql) {
+            Error::Denied(_) => Ok(false),
+            error => Err(error),
+        },
+    }
+}
+
+async fn hold_ddl(leader: &mut Client) -> Result<Hold> {
+    if leader.version().is_mariadb(100_401) && allowed(leader, "BACKUP STAGE START").await? {
+        let stage = leader.execute("BACKUP STAGE BLOCK_DDL").await;
+        stage.context(|| "unable to hold off DDL within lockTimeout; somebody alters a table or writes to one without transactions")?;
+        return Ok(Hold::Stage);
+    }
+    if leader.version().is_mysql(80_000) {
+        let waited = || "unable to hold off DDL within lockTimeout; somebody alters a table";
+        if allowed(leader, "LOCK INSTANCE FOR BACKUP").await.context(waited)? {
+            return Ok(Hold::Instance);
+        }
+    }
+    Ok(Hold::Nothing)
+}
+
+async fn freeze(leader: &mut Client, hold: Hold, catalog: &Catalog) -> Result<Freeze> {
+    let locks: Vec<String> = tables(catalog).map(|table| format!("{} READ", table.quoted())).collect();
+    if locks.is_empty() {
+        return Ok(Freeze::Nothing);
+    }
+    let waited =
+        || "unable to stop writing within lockTimeout; a statement or a transaction of somebody else takes longer";
+    if hold == Hold::Stage {
+        leader.execute("BACKUP STAGE BLOCK_COMMIT").await.context(waited)?;
+        return Ok(Freeze::Stage);
+    }
+    if allowed(leader, "FLUSH TABLES WITH READ LOCK").await.context(waited)? {
+        return Ok(Freeze::Global);
+    }
+    if allowed(leader, &format!("LOCK TABLES {}", locks.join(", "))).await.context(waited)? {
+        return Ok(Freeze::Tables);
+    }
+    coffer_addon::warn!(
+        "the account has neither RELOAD nor LOCK TABLES on all that is dumped: one connection reads everything, in one snapshot"
+    );
+    Ok(Freeze::Nothing)
+}
+
+async fn release(leader: &mut Client, hold: Hold, freeze: Freeze) -> Result<()> {
+    match (hold, freeze) {
+        (Hold::Stage, _) => leader.execute("BACKUP STAGE END").await?,
+        (_, Freeze::Global | Freeze::Tables) => leader.execute("UNLOCK TABLES").await?,
+        _ => Default::default(),
+    };
+    if hold == Hold::Instance {
+        leader.execute("UNLOCK INSTANCE").await?;
+    }
+    Ok(())
+}
+
+/// A session for rows. Values come in the bytes that their columns hold, also those that are wrong in their character set.
+async fn open(application: &Application, login: &Login, lock_timeout: Duration) -> Result<Client> {
+    let mut client = Client::connect(application, login, None).await?;
+    session::prepare_dump(&mut client, lock_timeout).await?;
+    client.execute("SET character_set_results = NULL").await?;
+    client.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+    Ok(client)
+}
+
+/// Has it see what is there now.
+async fn begin(worker: &mut Client) -> Result<()> {
+    worker.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?;
+    Ok(())
+}
+
+/// Locks tables without transactions until they were read.
+async fn lock(keeper: &mut Client, freeze: Freeze, tables: &[&Table]) -> Result<()> {
+    if freeze == Freeze::Nothing {
+        return Err(Error::Denied(format!(
+            "tables without transactions can only be dumped under a lock, and the account has neither RELOAD nor LOCK TABLES: \
+             {}; grant one of them or exclude the tables",
+            named(tables)
+        )));
+    }
+    let locks: Vec<String> = tables.iter().map(|table| format!("{} READ", table.quoted())).collect();
+    let outcome = keeper.execute(&format!("LOCK TABLES {}", locks.join(", "))).await;
+    outcome.map(drop).map_err(|error| match error {
+        Error::Denied(text) => Error::Denied(format!(
+            "{text}; tables without transactions have to be locked while they are read: grant LOCK TABLES or exclude them"
+        )),
+        error => error.context("unable to lock the tables without transactions within lockTimeout"),
+    })
+}
+
+/// Where the binary log is, while nobody writes.
+async fn position(leader: &mut Client) -> Result<Option<Position>> {
+    let version = leader.version().clone();
+    let status = if version.is_mysql(80_200) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+    let mut position = Position::default();
+    match leader.query(status).await {
+        Ok(rows) => {
+            if let Some(row) = rows.first() {
+                position.file = row.opt("File")?.map(Into::into);
+                position.offset = row.opt("Position")?.and_then(|offset| offset.parse().ok());
+            }
+        }
+        Err(Error::Denied(_)) => coffer_addon::warn!(
+            "the position in the binary log is not recorded: the account has not REPLICATION CLIENT (BINLOG MONITOR of MariaDB)"
+        ),
+        Err(error) => return Err(error),
+    }
+    let variable = if version.is_mysql(0) { "gtid_executed" } else { "gtid_binlog_pos" };
+    let gtid = leader.query_one(&format!("SELECT @@GLOBAL.{variable} AS gtid")).await?;
+    // Long sets come with line ends.
+    position.gtid = gtid.opt("gtid")?.map(|gtid| gtid.replace('\n', "")).filter(|gtid| !gtid.is_empty());
+    Ok((position != Position::default()).then_some(position))
+}
+
+/// The same for a snapshot that was taken while others wrote; only MariaDB knows.
+async fn snapshot_position(worker: &mut Client) -> Result<Option<Position>> {
+    if worker.version().is_mysql(0) {
+        return Ok(None);
+    }
+    let mut position = Position::default();
+    for row in worker.query("SHOW STATUS LIKE 'binlog_snapshot_%'").await? {
+        let value = row.at(1).filter(|value| !value.is_empty()).map(String::from);
+        match row.at(0).map(str::to_ascii_lowercase).as_deref() {
+            Some("binlog_snapshot_file") => position.file = value,
+            Some("binlog_snapshot_position") => position.offset = value.and_then(|offset| offset.parse().ok()),
+            _ => {}
+        }
+    }
+    if let (Some(file), Some(offset)) = (&position.file, position.offset) {
+        let sql = format!("SELECT BINLOG_GTID_POS({}, {offset}) AS gtid", crate::sql::literal(file));
+        position.gtid = worker.query_one(&sql).await?.opt("gtid")?.filter(|gtid| !gtid.is_empty()).map(Into::into);
+    }
+    Ok((position != Position::default()).then_some(position))
+}
+
+impl Table {
+    /// With its database, quoted.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", identifier(&self.database), identifier(&self.index.name))
+    }
+}
