@@ -2,7 +2,8 @@
 //!
 //! The repository is the truth. An object whose snapshot is gone is deleted; a snapshot without an object gets one, also
 //! when somebody deleted it: deleting a mirror's image deletes no data, and does not pretend to. One whose snapshot is there
-//! but cannot be read keeps its object, which says so.
+//! but cannot be read keeps its object, which says so. So do all of them when the repository cannot be opened and that does
+//! not pass by itself: the data may be gone, or only its password. They go with the Repository object, which owns them.
 
 use crate::error::{Error, Result};
 use crate::object;
@@ -30,6 +31,15 @@ impl Mirrored {
         // Not by label: a name may be too long for one.
         let own = listed.items.into_iter().filter(|snapshot| snapshot.spec.repository.name.as_str() == name);
         Ok(Self(own.map(|snapshot| (snapshot.name_any(), snapshot)).collect()))
+    }
+
+    /// Marks all of them as what cannot be read for now.
+    pub(crate) async fn mark(self, client: &Client, repository: &Repository, reason: &str) -> Result<()> {
+        let api = api(client, repository);
+        for snapshot in self.0.values().filter(|snapshot| !is_marked(snapshot)) {
+            object::apply(&api, &marked(snapshot, reason)).await?;
+        }
+        Ok(())
     }
 
     /// Makes what is missing, deletes what is gone, and marks what cannot be read.

@@ -5,16 +5,18 @@ use crate::connect::Connection;
 use crate::failure::{Failure, OrFail, Result};
 use crate::output::{Printer, age, bytes};
 use clap::Args;
-use coffer_api::{Snapshot, labels};
+use coffer_api::{Repository, Snapshot, StoragePhase, labels};
 use jiff::Timestamp;
 use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use std::collections::BTreeSet;
 
 /// List the snapshots that the repositories hold
 ///
-/// Shows what the controllers saw in the repositories: what restic or another machine wrote appears with their next look.
+/// Shows what the controllers saw in the repositories: what restic or another machine wrote appears with their next look. Warns
+/// of those of a repository that could not be opened then.
 #[derive(Debug, Args)]
 pub struct SnapshotsArgs {
     /// Only of this Repository
@@ -69,15 +71,43 @@ pub async fn run(connection: &Connection, args: SnapshotsArgs, printer: Printer)
         ]);
         row
     });
-    for snapshot in &snapshots {
-        // What the controllers write on one that is there but cannot be read.
-        if let Some(reason) = snapshot.annotations().get(labels::UNREADABLE) {
-            printer.warning(format_args!("snapshot {} cannot be read whole: {reason}", short(&snapshot.spec.id)));
-        }
+    let repositories: Api<Repository> = all(connection, namespace.as_deref());
+    let repositories = repositories.list(&ListParams::default()).await.or_fail(|| "unable to list repositories")?;
+    for doubt in doubts(&snapshots, &repositories.items) {
+        printer.warning(doubt);
     }
     let header = ["namespace", "id", "repository", "target", "time", "age", "files", "size"];
     printer.table(if args.all_namespaces { &header } else { &header[1..] }, rows);
     Ok(())
+}
+
+/// Why some of `snapshots` may not be there any more or cannot be read: of a repository that cannot be opened, all at once.
+fn doubts(snapshots: &[Snapshot], repositories: &[Repository]) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let mut doubted = BTreeSet::new();
+    for snapshot in snapshots {
+        let (namespace, name) = (snapshot.namespace().unwrap_or_default(), snapshot.spec.repository.name.as_str());
+        let repository = repositories.iter().find(|repository| {
+            repository.name_any() == name && repository.namespace().unwrap_or_default() == namespace
+        });
+        let status = repository.and_then(|repository| repository.status.clone()).unwrap_or_default();
+        let reason = match repository {
+            None => Some("there is no such object any more".to_owned()),
+            Some(_) if status.phase == StoragePhase::NotReady => {
+                Some(status.error.map(|error| error.message).unwrap_or_default())
+            }
+            Some(_) => None,
+        };
+        if let Some(reason) = reason {
+            if doubted.insert((namespace.clone(), name)) {
+                doubts.push(format!("Repository {namespace}/{name}, its snapshots shown as last seen: {reason}"));
+            }
+        } else if let Some(reason) = snapshot.annotations().get(labels::UNREADABLE) {
+            // What the controllers write on one that is there but cannot be read.
+            doubts.push(format!("snapshot {} cannot be read whole: {reason}", short(&snapshot.spec.id)));
+        }
+    }
+    doubts
 }
 
 /// The first eight digits, as restic shows ids.
@@ -87,13 +117,21 @@ pub fn short(id: &str) -> &str {
 
 /// Oldest first.
 async fn list(connection: &Connection, namespace: Option<&str>) -> Result<Vec<Snapshot>> {
-    let api: Api<Snapshot> = match namespace {
-        Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
-        None => Api::all(connection.client.clone()),
-    };
+    let api: Api<Snapshot> = all(connection, namespace);
     let mut snapshots = api.list(&ListParams::default()).await.or_fail(|| "unable to list snapshots")?.items;
     snapshots.sort_by_key(|snapshot| snapshot.spec.time.0);
     Ok(snapshots)
+}
+
+/// The objects of a kind in one namespace, or in all.
+fn all<K>(connection: &Connection, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
+        None => Api::all(connection.client.clone()),
+    }
 }
 
 /// Which snapshot a command means.
@@ -183,6 +221,24 @@ mod tests {
             "spec": {"repository": {"name": "r"}, "id": id, "time": "2026-11-21T11:00:00Z"},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_may_not_be_there_any_more_is_doubted_once_a_repository() {
+        let repository = |status: serde_json::Value| -> Repository {
+            serde_json::from_value(json!({
+                "apiVersion": "coffer.dev/v1alpha1", "kind": "Repository", "metadata": {"name": "r"}, "status": status,
+                "spec": {"path": "r", "encryptionSecret": {"name": "key"}},
+            }))
+            .unwrap()
+        };
+        let mut all = vec![snapshot("r-1", "aaaa11112222"), snapshot("r-2", "bbbb11112222")];
+        all[1].annotations_mut().insert(labels::UNREADABLE.to_owned(), "damaged".to_owned());
+        let doubts = |status| doubts(&all, &[repository(status)]);
+        assert_eq!(doubts(json!({"phase": "Ready"})), ["snapshot bbbb1111 cannot be read whole: damaged"]);
+        let away = doubts(json!({"phase": "NotReady", "error": {"class": "NotFound", "message": "it is gone"}}));
+        assert_eq!(away, ["Repository /r, its snapshots shown as last seen: it is gone"]);
+        assert_eq!(super::doubts(&all, &[]).len(), 1);
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub(crate) async fn reconcile(repository: Arc<Repository>, context: Arc<Context>
         Err(Error::Refused(failure)) => Err(failure),
         Err(api) => return Err(api),
     };
+    if let Err(failure) = &outcome
+        && !failure.class.is_transient()
+    {
+        mirror::Mirrored::list(&context.client, &repository)
+            .await?
+            .mark(&context.client, &repository, &failure.message)
+            .await?;
+    }
     let ready = outcome.is_ok();
     let (reason, message) = match &outcome {
         Ok(message) => ("Open", message.clone()),
