@@ -218,6 +218,11 @@ mod tests {
                     "pattern" => assert!(object.contains_key("format"), "{path}"),
                     "title" if !path.contains('.') => {}
                     "x-kubernetes-preserve-unknown-fields" => {}
+                    "x-kubernetes-validations" => {
+                        for validation in value.as_array().unwrap() {
+                            assert_eq!(validation["rule"], crate::validate::transition::IMMUTABLE, "{path}");
+                        }
+                    }
                     keyword => assert!(KNOWN.contains(&keyword), "{path}: {keyword}"),
                 }
             }

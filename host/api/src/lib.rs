@@ -31,7 +31,7 @@ pub use duration::Duration;
 pub use failure::{Failure, FailureClass};
 pub use kinds::*;
 pub use parameters::Parameters;
-pub use validate::{Cause, Invalid, validate};
+pub use validate::{Cause, Invalid, validate, validate_update};
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 

@@ -45,6 +45,12 @@ pub(crate) fn fit(target: &Target, object: &mut Value) -> Result<()> {
     if object.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
         return Err(Status::bad_request("metadata is not an object"));
     }
+    for field in ["name", "generateName", "namespace"] {
+        let given = object.get("metadata").and_then(|metadata| metadata.get(field));
+        if given.is_some_and(|given| !given.is_string() && !given.is_null()) {
+            return Err(Status::bad_request(format!("metadata.{field} must be a string: put it in quotes")));
+        }
+    }
     let (name, namespace) = (meta(object, "name").to_owned(), meta(object, "namespace").to_owned());
     if !target.name.is_empty() {
         if !name.is_empty() && name != target.name {

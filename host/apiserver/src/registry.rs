@@ -238,6 +238,7 @@ pub(crate) fn replace(
         keep_identity(before, &mut object);
     }
     metadata::keep_immutable(target, before, &object)?;
+    coffer_api::validate_update(before, &object).map_err(|invalid| refusal(target, invalid))?;
     if !resource.is_core() && !same_content(before, &object, false) {
         let generation = before.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or_default() + 1;
         meta_mut(&mut object).insert("generation".into(), generation.into());
@@ -333,11 +334,12 @@ fn check(target: &Target, mut object: Value, how: &mut Write) -> Result<Value> {
     }
     match coffer_api::validate(&mut object) {
         Ok(()) => Ok(object),
-        Err(invalid) => {
-            let causes = invalid.causes.into_iter().map(cause).collect();
-            Err(Status::invalid(resource, &target.name, causes))
-        }
+        Err(invalid) => Err(refusal(target, invalid)),
     }
+}
+
+fn refusal(target: &Target, invalid: coffer_api::Invalid) -> Status {
+    Status::invalid(&target.resource, &target.name, invalid.causes.into_iter().map(cause).collect())
 }
 
 fn cause(cause: coffer_api::Cause) -> Cause {

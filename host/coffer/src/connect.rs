@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub struct Connection {
     pub client: Client,
     namespace: String,
+    global: Global,
 }
 
 impl Connection {
@@ -51,7 +52,12 @@ impl Connection {
                 )),
             });
         }
-        Ok(Self { client, namespace })
+        Ok(Self { client, namespace, global: global.clone() })
+    }
+
+    /// The way to the server by what its kubeconfig says now: one that was started again may listen elsewhere.
+    pub async fn again(&self) -> Result<Self> {
+        Self::open(&self.global).await
     }
 }
 

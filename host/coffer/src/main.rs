@@ -12,6 +12,7 @@ mod manifest;
 mod output;
 mod paths;
 mod resource;
+mod session;
 
 use crate::cli::{Cli, Command};
 use crate::output::Printer;

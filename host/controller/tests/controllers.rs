@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +81,13 @@ impl Plane {
         self.apply::<Repository>("shop", json!({"spec": spec})).await;
     }
 
+    /// Wakes the reconcile of the repository, whose Secret has this password then.
+    async fn look_again(&self, password: &str) {
+        static TIMES: AtomicU32 = AtomicU32::new(0);
+        let times = TIMES.fetch_add(1, Relaxed).to_string();
+        self.apply::<Secret>("key", json!({"stringData": {"RESTIC_PASSWORD": password, "touched": times}})).await;
+    }
+
     /// Waits until the object of that name, or its absence, is as wanted.
     async fn until<K>(&self, name: &str, wanted: impl Fn(Option<&K>) -> bool) -> Option<K>
     where
@@ -107,7 +115,7 @@ impl Plane {
 
     async fn ended(&self, session: &str) -> BackupSessionStatus {
         let ended = |session: Option<&BackupSession>| {
-            session.and_then(|session| session.status.as_ref()).is_some_and(|status| status.phase.is_terminal())
+            session.and_then(|session| session.status.as_ref()).is_some_and(|status| status.run.phase.is_terminal())
         };
         self.until(session, ended).await.and_then(|session: BackupSession| session.status).unwrap()
     }
@@ -164,8 +172,7 @@ async fn snapshots_are_mirrored_and_the_repository_is_the_truth() {
     plane.repository("right").await;
     plane.repository_is(None).await;
     let id = write_snapshot(&plane.backups().join("shop"), "right").await;
-    // Whatever wakes the reconcile: here a change of its Secret.
-    plane.apply::<Secret>("key", json!({"stringData": {"RESTIC_PASSWORD": "right", "touched": "yes"}})).await;
+    plane.look_again("right").await;
     let name = format!("shop-{}", &id[..8]);
     let image: Snapshot = plane.until(&name, |snapshot| snapshot.is_some()).await.unwrap();
     assert_eq!((image.spec.id.as_str(), image.spec.files, image.spec.size), (id.as_str(), 1, 5));
@@ -176,7 +183,7 @@ async fn snapshots_are_mirrored_and_the_repository_is_the_truth() {
     plane.until(&name, is_back).await;
 
     std::fs::remove_file(plane.backups().join("shop/snapshots").join(&id)).unwrap();
-    plane.apply::<Secret>("key", json!({"stringData": {"RESTIC_PASSWORD": "right", "touched": "again"}})).await;
+    plane.look_again("right").await;
     plane.until::<Snapshot>(&name, |snapshot| snapshot.is_none()).await;
 }
 
@@ -193,10 +200,7 @@ async fn a_snapshot_that_cannot_be_read_keeps_its_object_which_says_so() {
     let folder = plane.backups().join("shop");
     let id = write_snapshot(&folder, "right").await;
     let manifested = write_tagged(&folder, "right", &["task=dump"]).await;
-    let touch = async |value: &str| {
-        plane.apply::<Secret>("key", json!({"stringData": {"RESTIC_PASSWORD": "right", "touched": value}})).await;
-    };
-    touch("once").await;
+    plane.look_again("right").await;
     let names = [format!("shop-{}", &id[..8]), format!("{long}-{}", &id[..8])];
     let is_marked = |wanted: bool| {
         move |snapshot: Option<&Snapshot>| {
@@ -218,20 +222,49 @@ async fn a_snapshot_that_cannot_be_read_keeps_its_object_which_says_so() {
     damaged[20] ^= 1;
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, damaged).unwrap();
-    touch("twice").await;
+    plane.look_again("right").await;
     for name in &names {
         plane.until(name, is_marked(true)).await;
     }
     std::fs::write(&file, whole).unwrap();
-    touch("three times").await;
+    plane.look_again("right").await;
     for name in &names {
         plane.until(name, is_marked(false)).await;
     }
     std::fs::remove_file(&file).unwrap();
-    touch("four times").await;
+    plane.look_again("right").await;
     for name in &names {
         plane.until::<Snapshot>(name, |snapshot| snapshot.is_none()).await;
     }
+}
+
+#[tokio::test]
+async fn snapshots_of_a_repository_that_cannot_be_opened_say_so() {
+    let plane = Plane::new().await;
+    plane.start();
+    plane.repository("right").await;
+    plane.repository_is(None).await;
+    let folder = plane.backups().join("shop");
+    let id = write_snapshot(&folder, "right").await;
+    plane.look_again("right").await;
+    let name = format!("shop-{}", &id[..8]);
+    let reason = |snapshot: Option<&Snapshot>| {
+        let annotations = snapshot.and_then(|snapshot| snapshot.metadata.annotations.clone()).unwrap_or_default();
+        annotations.get("coffer.dev/unreadable").cloned()
+    };
+    plane.until(&name, |snapshot: Option<&Snapshot>| snapshot.is_some() && reason(snapshot).is_none()).await;
+
+    std::fs::rename(&folder, plane.backups().join("away")).unwrap();
+    plane.look_again("right").await;
+    plane.until(&name, |snapshot| reason(snapshot).is_some_and(|reason| reason.ends_with("is gone"))).await;
+    std::fs::rename(plane.backups().join("away"), &folder).unwrap();
+    plane.look_again("right").await;
+    plane.until(&name, |snapshot: Option<&Snapshot>| snapshot.is_some() && reason(snapshot).is_none()).await;
+
+    plane.look_again("wrong").await;
+    plane.until(&name, |snapshot| reason(snapshot).is_some()).await;
+    plane.look_again("right").await;
+    plane.until(&name, |snapshot: Option<&Snapshot>| snapshot.is_some() && reason(snapshot).is_none()).await;
 }
 
 #[tokio::test]
@@ -245,13 +278,13 @@ async fn a_manifest_that_could_not_be_read_is_read_at_the_next_look() {
     let id = write_tagged(&folder, "right", &["task=dump"]).await;
     std::fs::rename(folder.join("data"), folder.join("away")).unwrap();
     std::fs::create_dir(folder.join("data")).unwrap();
-    plane.apply::<Secret>("key", json!({"stringData": {"RESTIC_PASSWORD": "right", "touched": "yes"}})).await;
+    plane.look_again("right").await;
     let name = format!("shop-{}", &id[..8]);
     let marks = |snapshot: Option<&Snapshot>| snapshot.map(|snapshot| snapshot.metadata.annotations.is_some());
     plane.until(&name, |snapshot| marks(snapshot) == Some(true)).await;
     std::fs::remove_dir(folder.join("data")).unwrap();
     std::fs::rename(folder.join("away"), folder.join("data")).unwrap();
-    plane.apply::<Secret>("key", json!({"stringData": {"RESTIC_PASSWORD": "right", "touched": "again"}})).await;
+    plane.look_again("right").await;
     plane.until(&name, |snapshot| marks(snapshot) == Some(false)).await;
 }
 
@@ -269,11 +302,11 @@ async fn the_latest_snapshot_is_of_one_target() {
         let spec = json!({"target": {"name": "shop"}, "dataSource": source, "task": {"name": "restore"}});
         plane.apply::<RestoreSession>(name, json!({"spec": spec})).await;
         let ended = |session: Option<&RestoreSession>| {
-            session.and_then(|session| session.status.as_ref()).is_some_and(|status| status.phase.is_terminal())
+            session.and_then(|session| session.status.as_ref()).is_some_and(|status| status.run.phase.is_terminal())
         };
         let session = plane.until(name, ended).await.unwrap();
         let status = session.status.unwrap();
-        (status.snapshot.is_some(), status.error.unwrap())
+        (status.snapshot.is_some(), status.run.error.unwrap())
     };
     // What all of them end with, here, once the snapshot is chosen.
     let (chosen, error) = restore("only", json!({})).await;
@@ -287,13 +320,19 @@ async fn the_latest_snapshot_is_of_one_target() {
 }
 
 #[tokio::test]
-async fn deleting_a_repository_keeps_its_data() {
+async fn deleting_a_repository_keeps_its_data_and_takes_the_mirror_along() {
     let plane = Plane::new().await;
     plane.start();
     plane.repository("right").await;
     plane.repository_is(None).await;
+    let id = write_snapshot(&plane.backups().join("shop"), "right").await;
+    plane.look_again("right").await;
+    plane.until::<Snapshot>(&format!("shop-{}", &id[..8]), |snapshot| snapshot.is_some()).await;
+    // In the middle of another look at it, which must not bring its Snapshots back.
+    plane.look_again("right").await;
     plane.api::<Repository>().delete("shop", &DeleteParams::default()).await.unwrap();
     plane.until::<Repository>("shop", |repository| repository.is_none()).await;
+    plane.until::<Snapshot>(&format!("shop-{}", &id[..8]), |snapshot| snapshot.is_none()).await;
     let store = open_store(&StoreConfig::Local { path: plane.backups().join("shop") }).unwrap();
     coffer_repository::Repository::open(store, &SecretString::from("right")).await.unwrap();
 }
@@ -321,9 +360,9 @@ async fn a_session_that_nobody_runs_any_more_fails_as_interrupted() {
     left_running(&plane, "killed").await;
     plane.start();
     let status = plane.ended("killed").await;
-    assert_eq!(status.phase, SessionPhase::Failed);
-    assert_eq!(status.error.unwrap().class, FailureClass::Interrupted);
-    assert_eq!(status.steps[0].phase, StepPhase::Failed, "no step runs on for ever either");
+    assert_eq!(status.run.phase, SessionPhase::Failed);
+    assert_eq!(status.run.error.unwrap().class, FailureClass::Interrupted);
+    assert_eq!(status.run.steps[0].phase, StepPhase::Failed, "no step runs on for ever either");
 }
 
 #[tokio::test]
@@ -346,11 +385,11 @@ async fn a_session_whose_snapshots_are_listed_has_succeeded_and_none_is_forgotte
     let id = write_tagged(&folder, "right", &["coffer", "session=demo/listed"]).await;
     plane.start();
     let status = plane.ended("listed").await;
-    assert_eq!((status.phase, status.attempt, status.error), (SessionPhase::Succeeded, 1, None));
+    assert_eq!((status.run.phase, status.run.attempt, status.run.error.clone()), (SessionPhase::Succeeded, 1, None));
     assert_eq!((status.snapshots.len(), &status.snapshots[0].id, status.snapshots[0].files), (1, &id, 1));
-    assert_eq!(status.steps[0].phase, StepPhase::Succeeded);
+    assert_eq!(status.run.steps[0].phase, StepPhase::Succeeded);
     let first = plane.ended("first").await;
-    assert_eq!(first.phase, SessionPhase::Failed, "its snapshot is that of another session of its name");
+    assert_eq!(first.run.phase, SessionPhase::Failed, "its snapshot is that of another session of its name");
     assert_eq!(first.snapshots.len(), 1, "what it knew of is not forgotten");
 }
 
@@ -368,11 +407,11 @@ async fn an_interrupted_restore_is_never_tried_again() {
     api.patch_status("killed", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     plane.start();
     let ended = |session: Option<&RestoreSession>| {
-        session.and_then(|session| session.status.as_ref()).is_some_and(|status| status.phase.is_terminal())
+        session.and_then(|session| session.status.as_ref()).is_some_and(|status| status.run.phase.is_terminal())
     };
     let status = plane.until("killed", ended).await.unwrap().status.unwrap();
-    let error = status.error.unwrap();
-    assert_eq!((status.attempt, error.class), (1, FailureClass::Interrupted));
+    let error = status.run.error.unwrap();
+    assert_eq!((status.run.attempt, error.class), (1, FailureClass::Interrupted));
     assert!(error.hint.unwrap().contains("empty target"));
     assert_eq!(status.snapshot, Some("aa".repeat(32)), "which it was is not forgotten");
 }
@@ -385,8 +424,8 @@ async fn an_interrupted_session_is_tried_again_when_its_policy_allows_it() {
     plane.start();
     let status = plane.ended("killed").await;
     // The second attempt fails for a reason of its own: there is no application.
-    let error = status.error.unwrap();
-    assert_eq!((status.attempt, error.class), (2, FailureClass::NotFound), "{error:?}");
+    let error = status.run.error.unwrap();
+    assert_eq!((status.run.attempt, error.class), (2, FailureClass::NotFound), "{error:?}");
     assert!(error.message.contains("AppBinding demo/shop"), "{error:?}");
 }
 
@@ -395,7 +434,7 @@ async fn a_session_of_nothing_says_what_is_missing() {
     let plane = Plane::new().await;
     plane.start();
     plane.apply::<BackupSession>("lost", json!({"spec": {"configuration": {"name": "nowhere"}}})).await;
-    let error = plane.ended("lost").await.error.unwrap();
+    let error = plane.ended("lost").await.run.error.unwrap();
     assert_eq!(error.class, FailureClass::NotFound);
     assert!(error.message.contains("BackupConfiguration demo/nowhere") && error.hint.is_some(), "{error:?}");
     // Nothing keeps a session that has ended.

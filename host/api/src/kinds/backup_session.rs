@@ -4,8 +4,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::run::{SessionPhase, StepStatus};
-use crate::{Condition, Failure, Time, refs::LocalRef};
+use super::{run::IMMUTABLE, run_status::RunStatus};
+use crate::{refs::LocalRef, schema};
 
 /// One run of a backup. Made by `coffer backup`; its status tells everything.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -26,6 +26,7 @@ use crate::{Condition, Failure, Time, refs::LocalRef};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::immutable(IMMUTABLE)))]
 pub struct BackupSessionSpec {
     /// The BackupConfiguration to run.
     pub configuration: LocalRef,
@@ -39,33 +40,12 @@ pub struct BackupSessionSpec {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupSessionStatus {
-    /// Where it stands.
-    #[serde(default)]
-    pub phase: SessionPhase,
-    /// When it started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// How many times it was started, from 1. More than one when the process that ran it was killed.
-    #[serde(default)]
-    pub attempt: u32,
-    /// Its steps, in order, the `finally` steps last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepStatus>,
+    /// What every run has.
+    #[serde(flatten)]
+    pub run: RunStatus,
     /// The snapshots it made, one a repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SnapshotRef>,
-    /// What an operator should know although the run went on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Failure>,
-    /// Condition `Complete`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
 }
 
 /// A snapshot that a run made.

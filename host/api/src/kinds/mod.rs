@@ -11,6 +11,7 @@ pub mod function;
 pub mod repository;
 pub mod restore_session;
 pub mod run;
+pub mod run_status;
 pub mod snapshot;
 pub mod task;
 
@@ -25,5 +26,6 @@ pub use function::{Capability, Function, FunctionSpec, Limits, Role, Serves};
 pub use repository::{Repository, RepositorySpec, RepositoryStatus, StoragePhase};
 pub use restore_session::{DataSource, RestoreSession, RestoreSessionSpec, RestoreSessionStatus};
 pub use run::{Artifact, Progress, Retry, SessionPhase, StepPhase, StepStatus};
+pub use run_status::RunStatus;
 pub use snapshot::{Snapshot, SnapshotSpec};
 pub use task::{Task, TaskSpec, TaskStep};

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     backup_configuration::TaskUse,
-    run::{Retry, SessionPhase, StepStatus},
+    run::{IMMUTABLE, Retry},
+    run_status::RunStatus,
 };
 use crate::{
-    Condition, Duration, Failure, Time,
+    Duration,
     refs::{ObjectRef, TargetRef},
+    schema,
 };
 
 /// One run of a restore. Made by `coffer restore` or applied; it runs once.
@@ -33,6 +35,7 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::immutable(IMMUTABLE)))]
 pub struct RestoreSessionSpec {
     /// The application to restore into.
     pub target: TargetRef,
@@ -73,31 +76,10 @@ fn latest() -> String {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreSessionStatus {
-    /// Where it stands.
-    #[serde(default)]
-    pub phase: SessionPhase,
-    /// When it started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// How many times it was started: 1. A restore that was interrupted is not started again.
-    #[serde(default)]
-    pub attempt: u32,
+    /// What every run has.
+    #[serde(flatten)]
+    pub run: RunStatus,
     /// The id of the snapshot that is restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
-    /// Its steps, in order, the `finally` steps last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepStatus>,
-    /// What an operator should know although the run went on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Failure>,
-    /// Condition `Complete`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
 }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Duration, Failure, Time};
 
+/// A status tells what became of this spec and no other.
+pub(crate) const IMMUTABLE: &str =
+    "a session keeps what it was made with: make a new session, or delete this one first";
+
 /// How often to try again, and when. A step or a stream is tried again after a failure of class `Unavailable`, and a
 /// BackupSession when the process that ran it ended first. A stream whose sink has read something, and an interrupted
 /// RestoreSession, are never tried again: what is written already would be written twice.

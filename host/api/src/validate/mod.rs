@@ -2,10 +2,11 @@
 //! cluster that is not asked yet, and for what an addon describes.
 //!
 //! First the shape ([`structural`]): unknown fields, types, required fields, defaults. Only when that holds, the rules
-//! that span fields, which live with their kinds.
+//! that span fields, which live with their kinds. An update also has to fit what was there ([`transition`]).
 
 mod format;
 mod structural;
+pub(crate) mod transition;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -114,12 +115,27 @@ pub fn validate(object: &mut Value) -> Result<(), Invalid> {
     if causes.is_empty() { Ok(()) } else { Err(refused(object, causes)) }
 }
 
+/// Checks what only a comparison with the object that is there can tell: fields that are never changed. Both must have passed
+/// [`validate`].
+pub fn validate_update(before: &Value, after: &Value) -> Result<(), Invalid> {
+    let Ok(kind) = known_kind(after) else { return Ok(()) };
+    let mut causes = Vec::new();
+    transition::check(&kind.schema, before, after, "", &mut causes);
+    if causes.is_empty() { Ok(()) } else { Err(refused(after, causes)) }
+}
+
 fn refused(object: &Value, causes: Vec<Cause>) -> Invalid {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let name = match object.pointer("/metadata/name") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(name)) => name.clone(),
+        // It is no name, but what stands where one should.
+        Some(other) => other.to_string(),
+    };
     Invalid {
         kind: text("/kind").unwrap_or("object").to_owned(),
         namespace: text("/metadata/namespace").map(str::to_owned),
-        name: text("/metadata/name").unwrap_or_default().to_owned(),
+        name,
         causes,
     }
 }
@@ -144,8 +160,11 @@ fn known_kind(object: &Value) -> Result<&'static Kind, Cause> {
 
 fn shape(kind: &Kind, object: &mut Value, causes: &mut Vec<Cause>) {
     structural::check(&envelope(kind), object, "", causes);
-    let metadata = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+    let given = |field: &str| object.pointer(&format!("/metadata/{field}"));
+    let metadata = |field: &str| given(field).and_then(Value::as_str);
     match (metadata("name"), metadata("generateName")) {
+        // What is there and no string was refused as such.
+        (None, _) if given("name").or(given("generateName")).is_some_and(|given| !given.is_string()) => {}
         (None, None) => causes.push(Cause::new("metadata.name", "missing").hint("give the object a name")),
         (Some(name), _) => {
             // A namespace is a label of names inside it, so it has the stricter form.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::validate;
+use super::{validate, validate_update};
 use crate::{AppBinding, BackupConfiguration, TlsMode};
 
 /// Everything wrong with a manifest, as an operator reads it.
@@ -237,4 +237,52 @@ fn the_error_names_the_object() {
         validate(&mut object).unwrap_err().to_string(),
         "BackupConfiguration demo/shop is refused\n  spec.sessions[0].timout: unknown field (did you mean timeout?)"
     );
+}
+
+#[test]
+fn a_name_that_is_no_string_is_not_called_missing() {
+    for (name, shown, found) in [("5", "5", "a number (put it in quotes)"), ("[a]", "[\"a\"]", "a list")] {
+        let manifest = format!("{{apiVersion: v1, kind: Secret, metadata: {{name: {name}}}}}");
+        let mut object: Value = serde_saphyr::from_str(&manifest).unwrap();
+        let refused = validate(&mut object).unwrap_err().to_string();
+        assert_eq!(refused, format!("Secret {shown} is refused\n  metadata.name: must be a string, is {found}"));
+    }
+    assert_eq!(
+        causes("{apiVersion: v1, kind: Secret, metadata: {name: null}}"),
+        ["metadata.name: missing (give the object a name)"]
+    );
+    assert_eq!(
+        causes("{apiVersion: v1, kind: Secret, metadata: {generateName: 5}}"),
+        ["metadata.generateName: must be a string, is a number (put it in quotes)"]
+    );
+}
+
+#[test]
+fn a_session_keeps_what_it_was_made_with() {
+    let backup = valid(
+        "{apiVersion: coffer.dev/v1alpha1, kind: BackupSession, metadata: {name: s}, spec: {configuration: {name: a}}}",
+    );
+    let restore = valid(
+        "{apiVersion: coffer.dev/v1alpha1, kind: RestoreSession, metadata: {name: s},
+          spec: {target: {name: a}, dataSource: {repository: {name: r}}, task: {name: t, params: {jobs: 1}}}}",
+    );
+    for (before, field, pointer) in [
+        (&backup, "spec.configuration", "/spec/configuration/name"),
+        (&restore, "spec.dataSource", "/spec/dataSource/snapshot"),
+        (&restore, "spec.task", "/spec/task/params/jobs"),
+    ] {
+        let mut after = before.clone();
+        after["metadata"]["labels"] = json!({"a": "b"});
+        after["status"] = json!({"phase": "Failed"});
+        validate_update(before, &after).unwrap();
+        *after.pointer_mut(pointer).unwrap() = json!("other");
+        let refused = validate_update(before, &after).unwrap_err();
+        assert!(refused.causes.len() == 1 && refused.causes[0].field == field, "{refused}");
+        assert!(refused.to_string().contains("make a new session"), "{refused}");
+    }
+    // What may change goes on doing so.
+    let before = valid(CONFIGURATION);
+    let mut after = before.clone();
+    after["spec"]["paused"] = json!(true);
+    validate_update(&before, &after).unwrap();
 }

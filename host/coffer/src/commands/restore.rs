@@ -1,19 +1,15 @@
 //! `coffer restore`: makes a RestoreSession and follows it.
 
-use super::backup::{choose_session, configuration, create, failure, span, waiting};
-use crate::cli::{Format, NamespaceArgs, OutputArgs};
+use super::backup::{choose_session, configuration};
 use crate::connect::Connection;
 use crate::failure::{Failure, Result};
-use crate::follow::follow;
-use crate::output::progress::{Run, elapsed};
+use crate::output::progress::elapsed;
 use crate::output::{Printer, bytes, duration, rate};
+use crate::session::{self, SessionArgs, span};
 use clap::Args;
 use coffer_api::refs::{ObjectRef, TargetRef};
-use coffer_api::{
-    DataSource, Duration, Parameters, RestoreSession, RestoreSessionSpec, RestoreSessionStatus, SessionPhase, TaskUse,
-};
+use coffer_api::{DataSource, Duration, Parameters, RestoreSession, RestoreSessionSpec, RestoreSessionStatus, TaskUse};
 use jiff::Timestamp;
-use kube::Api;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = "\
@@ -65,15 +61,8 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Duration>,
 
-    /// Return as soon as the session exists
-    #[arg(long)]
-    no_wait: bool,
-
     #[command(flatten)]
-    namespace: NamespaceArgs,
-
-    #[command(flatten)]
-    output: OutputArgs,
+    run: SessionArgs,
 }
 
 fn parameter(text: &str) -> Result<(String, Value), String> {
@@ -83,26 +72,10 @@ fn parameter(text: &str) -> Result<(String, Value), String> {
 }
 
 pub async fn run(connection: &Connection, args: RestoreArgs, printer: Printer) -> Result<()> {
-    let namespace = connection.namespace(&args.namespace);
+    let namespace = connection.namespace(&args.run.namespace);
     let spec = spec(connection, &namespace, &args).await?;
-    let api: Api<RestoreSession> = Api::namespaced(connection.client.clone(), &namespace);
     let stem = spec.target.name.to_string();
-    let name = create(&api, RestoreSession::new("", spec), &stem, "RestoreSession").await?;
-    printer.note(format_args!("restoresession/{name} created"));
-    if args.no_wait {
-        printer.line(&name);
-        return Ok(());
-    }
-    let ended = follow(api, "restoresession", &name, printer, |session| view(session.status.as_ref())).await?;
-    let status = ended.status.clone().unwrap_or_default();
-    if status.phase == SessionPhase::Failed {
-        return Err(failure("restore", &name, &namespace, "restoresession", status.error.as_ref()));
-    }
-    if args.output.output != Format::Table {
-        return printer.value(args.output.output, &status);
-    }
-    summary(&status, printer);
-    Ok(())
+    session::run(connection, &args.run, RestoreSession::new("", spec), &stem, printer, summary).await
 }
 
 async fn spec(connection: &Connection, namespace: &str, args: &RestoreArgs) -> Result<RestoreSessionSpec> {
@@ -144,21 +117,9 @@ fn target_ref(name: &str) -> TargetRef {
     TargetRef { kind: coffer_api::refs::TargetKind::AppBinding, name: name.into() }
 }
 
-fn view(status: Option<&RestoreSessionStatus>) -> Run<'_> {
-    match status {
-        None => Run { phase: SessionPhase::Pending, steps: &[], warnings: &[], waiting: None },
-        Some(status) => Run {
-            phase: status.phase,
-            steps: &status.steps,
-            warnings: &status.warnings,
-            waiting: waiting(status.phase, &status.conditions),
-        },
-    }
-}
-
 fn summary(status: &RestoreSessionStatus, printer: Printer) {
     let now = Timestamp::now();
-    let rows = status.steps.iter().map(|step| {
+    let rows = status.run.steps.iter().map(|step| {
         let took = elapsed(step, now);
         vec![
             step.name.clone(),
@@ -171,7 +132,7 @@ fn summary(status: &RestoreSessionStatus, printer: Printer) {
     });
     printer.table(&["step", "phase", "artifacts", "bytes", "time", "rate"], rows);
     let snapshot = status.snapshot.as_deref().unwrap_or_default();
-    let took = duration(span(status.started_at.as_ref(), status.finished_at.as_ref()));
+    let took = duration(span(&status.run));
     printer.line(format_args!("restored snapshot {} in {took}", snapshot.get(..8).unwrap_or(snapshot)));
 }
 

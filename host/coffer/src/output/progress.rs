@@ -1,24 +1,17 @@
 //! A run, live: bars on a terminal, lines elsewhere. Fed by a session's status, which is all there is to know.
 
 use super::{Printer, bytes, rate};
-use coffer_api::{SessionPhase, StepPhase, StepStatus};
+use coffer_api::condition::types;
+use coffer_api::{RunStatus, SessionPhase, StepPhase, StepStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 /// How often a running step says how far it is when there are no bars. Often enough to see that it lives.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(120);
-
-/// What a session's status says of its run.
-pub struct Run<'a> {
-    pub phase: SessionPhase,
-    pub steps: &'a [StepStatus],
-    pub warnings: &'a [String],
-    /// Why the session waits, when it does.
-    pub waiting: Option<&'a str>,
-}
 
 pub struct Progress {
     printer: Printer,
@@ -43,28 +36,32 @@ impl Progress {
     }
 
     /// Shows what changed since the last call.
-    pub fn update(&mut self, run: &Run<'_>) {
-        for warning in self.unsaid(run.warnings) {
+    pub fn update(&mut self, run: &RunStatus) {
+        for warning in self.unsaid(&run.warnings) {
             let printer = self.printer;
             self.above_bars(|| printer.warning(warning));
         }
-        if let Some(reason) = run.waiting
+        if let Some(reason) = waiting(run)
             && self.waiting.as_deref() != Some(reason)
         {
             self.waiting = Some(reason.to_owned());
-            let printer = self.printer;
-            self.above_bars(|| printer.note(reason));
+            self.note(reason);
         }
         if self.printer.quiet() {
             return;
         }
         let width = run.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
-        for step in run.steps {
+        for step in &run.steps {
             self.update_step(step, width);
         }
         if run.phase.is_terminal() {
             self.finish();
         }
+    }
+
+    /// Says something that is no part of the run's status.
+    pub fn note(&self, text: impl Display) {
+        self.above_bars(|| self.printer.note(text));
     }
 
     /// The warnings that were not said yet.
@@ -124,6 +121,12 @@ impl Progress {
         known.phase = step.phase;
         known.attempt = step.attempt;
     }
+}
+
+/// What a session that has not started says it waits for.
+fn waiting(run: &RunStatus) -> Option<&str> {
+    let said = run.conditions.iter().find(|said| said.type_ == types::COMPLETE && !said.message.is_empty());
+    said.filter(|_| run.phase == SessionPhase::Pending).map(|said| said.message.as_str())
 }
 
 fn new_bar(name: &str) -> ProgressBar {

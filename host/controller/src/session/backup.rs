@@ -3,14 +3,14 @@
 use super::execute::execute;
 use super::lifecycle::{Session, Told};
 use super::registry::Target;
-use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::mirror::Mirrored;
 use crate::resolve::repository;
 use crate::{object, planning};
 use coffer_api::{
-    BackupConfiguration, BackupSession, BackupSessionStatus, FailureClass, Retry, Session as Way, SnapshotRef,
+    BackupConfiguration, BackupSession, BackupSessionStatus, FailureClass, Retry, RunStatus, Session as Way,
+    SnapshotRef,
 };
 use coffer_pipeline::{Data, Destination};
 use kube::ResourceExt;
@@ -23,27 +23,16 @@ impl Session for BackupSession {
     const INTERRUPTED: &'static str =
         "run it again; with a retry policy in its configuration it would be tried again by itself";
 
-    fn state(&self) -> State {
-        let status = self.status.clone().unwrap_or_default();
-        State {
-            phase: status.phase,
-            started_at: status.started_at,
-            finished_at: status.finished_at,
-            attempt: status.attempt,
-            steps: status.steps,
-            warnings: status.warnings,
-            error: status.error,
-            conditions: status.conditions,
-        }
+    fn run_status(&self) -> RunStatus {
+        self.status.as_ref().map(|status| status.run.clone()).unwrap_or_default()
     }
 
     fn extra(&self) -> Vec<SnapshotRef> {
         self.status.as_ref().map(|status| status.snapshots.clone()).unwrap_or_default()
     }
 
-    fn status(state: State, snapshots: Vec<SnapshotRef>) -> impl serde::Serialize {
-        let State { phase, started_at, finished_at, attempt, steps, warnings, error, conditions } = state;
-        BackupSessionStatus { phase, started_at, finished_at, attempt, steps, snapshots, warnings, error, conditions }
+    fn status(run: RunStatus, snapshots: Vec<SnapshotRef>) -> impl serde::Serialize {
+        BackupSessionStatus { run, snapshots }
     }
 
     async fn claims(&self, context: &Context) -> Result<(Target, Option<Retry>)> {

@@ -1,11 +1,10 @@
 //! The life of a session, for both kinds.
 
 use super::registry::{Busy, Claim, Target};
-use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::object::{self, Object};
-use coffer_api::{Failure, FailureClass, Retry, SessionPhase, StepStatus, labels};
+use coffer_api::{Failure, FailureClass, Retry, RunStatus, SessionPhase, StepStatus, labels};
 use futures::future;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
@@ -43,20 +42,20 @@ pub(crate) struct Told<E> {
 
 /// A kind of session.
 pub(crate) trait Session: Object + Resource<Scope = NamespaceResourceScope> + Send + Sync + 'static {
-    /// What the kind's status says beyond [`State`].
+    /// What the kind's status says beyond [`RunStatus`].
     type Extra: Clone + Default + Send + Sync + 'static;
 
     /// What to do about one that was interrupted and is not started again.
     const INTERRUPTED: &'static str;
 
     /// What the status says now.
-    fn state(&self) -> State;
+    fn run_status(&self) -> RunStatus;
 
     /// And what it says beyond that.
     fn extra(&self) -> Self::Extra;
 
     /// The whole status.
-    fn status(state: State, extra: Self::Extra) -> impl serde::Serialize;
+    fn status(run: RunStatus, extra: Self::Extra) -> impl serde::Serialize;
 
     /// What it works on, and how often it may be started again.
     fn claims(&self, context: &Context) -> impl Future<Output = Result<(Target, Option<Retry>)>> + Send;
@@ -98,7 +97,7 @@ pub(crate) async fn reconcile<S: Session>(session: Arc<S>, context: Arc<Context>
     if session.uid().unwrap_or_default() != uid || session.meta().deletion_timestamp.is_some() {
         return Ok(Action::requeue(STOP));
     }
-    let mut state = session.state();
+    let mut state = session.run_status();
     if state.phase.is_terminal() {
         set_finalizer(&api, &session, false).await?;
         return Ok(Action::await_change());
@@ -144,7 +143,7 @@ pub(crate) async fn reconcile<S: Session>(session: Arc<S>, context: Arc<Context>
 async fn interrupted<S: Session>(
     session: &S,
     context: &Context,
-    state: &mut State,
+    state: &mut RunStatus,
     retry: Option<Retry>,
 ) -> Result<S::Extra> {
     let label = object::label(session);
@@ -167,7 +166,7 @@ async fn interrupted<S: Session>(
     Ok(extra)
 }
 
-async fn write<S: Session>(api: &Api<S>, session: &S, state: State, extra: S::Extra) -> Result<()> {
+async fn write<S: Session>(api: &Api<S>, session: &S, state: RunStatus, extra: S::Extra) -> Result<()> {
     object::write_status(api, session, &S::status(state, extra)).await
 }
 
@@ -200,7 +199,7 @@ struct Running<S: Session> {
 
 impl<S: Session> Running<S> {
     /// Runs to the end and writes every word of it. The claim is given back after the last.
-    async fn drive(self, mut state: State) {
+    async fn drive(self, mut state: RunStatus) {
         let label = object::label(&self.session);
         state.start(object::now());
         tracing::info!(session = label, attempt = state.attempt, "session started");
@@ -214,7 +213,7 @@ impl<S: Session> Running<S> {
         self.last_words(state, extra, &label).await;
     }
 
-    fn conclude(&self, state: &mut State, result: Result<(), Failure>, label: &str) {
+    fn conclude(&self, state: &mut RunStatus, result: Result<(), Failure>, label: &str) {
         match result {
             Ok(()) => {
                 state.succeed(object::now());
@@ -243,7 +242,7 @@ impl<S: Session> Running<S> {
     }
 
     /// Writes the status now; a word that is lost is followed by another.
-    async fn say(&self, mut state: State, told: Told<S::Extra>) {
+    async fn say(&self, mut state: RunStatus, told: Told<S::Extra>) {
         let extra = take(&told, &mut state);
         match self.patch(state, extra).await {
             Ok(()) => {}
@@ -255,7 +254,7 @@ impl<S: Session> Running<S> {
 
     /// Writes the status however long it takes: what is not written here, somebody has to find out. A server that will never
     /// take it gets a shorter one; then the target is free again, whatever the status says.
-    async fn last_words(&self, mut state: State, extra: S::Extra, label: &str) {
+    async fn last_words(&self, mut state: RunStatus, extra: S::Extra, label: &str) {
         let mut short = false;
         for attempt in 1u32.. {
             match self.patch(state.clone(), extra.clone()).await {
@@ -290,13 +289,13 @@ impl<S: Session> Running<S> {
         }
     }
 
-    async fn patch(&self, state: State, extra: S::Extra) -> kube::Result<()> {
+    async fn patch(&self, state: RunStatus, extra: S::Extra) -> kube::Result<()> {
         let status = serde_json::to_value(S::status(state, extra)).unwrap_or(Value::Null);
         object::patch_status(&self.api, &self.session.name_any(), status).await
     }
 }
 
-fn take<E: Clone>(told: &Told<E>, state: &mut State) -> E {
+fn take<E: Clone>(told: &Told<E>, state: &mut RunStatus) -> E {
     (state.steps, state.warnings) = (told.steps.clone(), told.warnings.clone());
     told.extra.clone()
 }

@@ -18,7 +18,6 @@ mod execute;
 mod lifecycle;
 mod registry;
 mod restore;
-mod state;
 
 pub(crate) use lifecycle::reconcile;
 pub(crate) use registry::Sessions;

@@ -3,12 +3,11 @@
 use super::execute::execute;
 use super::lifecycle::{Session, Told};
 use super::registry::Target;
-use super::state::State;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::resolve::repository::{self, Opened};
 use crate::{object, planning};
-use coffer_api::{FailureClass, RestoreSession, RestoreSessionStatus, Retry};
+use coffer_api::{FailureClass, RestoreSession, RestoreSessionStatus, Retry, RunStatus};
 use coffer_pipeline::{Data, manifest};
 use coffer_repository::{Snapshot, SnapshotFilter};
 use kube::ResourceExt;
@@ -25,27 +24,16 @@ impl Session for RestoreSession {
 
     const INTERRUPTED: &'static str = "the target may hold a part of the snapshot: restore again, into an empty target or one that the restore clears";
 
-    fn state(&self) -> State {
-        let status = self.status.clone().unwrap_or_default();
-        State {
-            phase: status.phase,
-            started_at: status.started_at,
-            finished_at: status.finished_at,
-            attempt: status.attempt,
-            steps: status.steps,
-            warnings: status.warnings,
-            error: status.error,
-            conditions: status.conditions,
-        }
+    fn run_status(&self) -> RunStatus {
+        self.status.as_ref().map(|status| status.run.clone()).unwrap_or_default()
     }
 
     fn extra(&self) -> Option<String> {
         self.status.as_ref().and_then(|status| status.snapshot.clone())
     }
 
-    fn status(state: State, snapshot: Option<String>) -> impl serde::Serialize {
-        let State { phase, started_at, finished_at, attempt, steps, warnings, error, conditions } = state;
-        RestoreSessionStatus { phase, started_at, finished_at, attempt, snapshot, steps, warnings, error, conditions }
+    fn status(run: RunStatus, snapshot: Option<String>) -> impl serde::Serialize {
+        RestoreSessionStatus { run, snapshot }
     }
 
     async fn claims(&self, _: &Context) -> Result<(Target, Option<Retry>)> {

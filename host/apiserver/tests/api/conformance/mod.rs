@@ -58,6 +58,8 @@ conformance!(
     merge_and_json_patches,
     strategic_patches_for_core_kinds_only,
     names_the_misspelt_field,
+    names_are_strings,
+    sessions_keep_their_spec,
     unknown_fields_can_be_dropped,
     secrets_take_plain_text,
     apply_owns_fields,

@@ -88,6 +88,53 @@ pub async fn stale_updates_conflict(client: Client, namespace: &str) {
     assert_ne!(labelled.resource_version(), newer.resource_version());
 }
 
+pub async fn names_are_strings(client: Client, namespace: &str) {
+    for method in ["POST", "PATCH"] {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets");
+        let (path, media_type) = match method {
+            "POST" => (path, "application/json"),
+            _ => (format!("{path}/five?fieldManager=test"), "application/apply-patch+yaml"),
+        };
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": 5}});
+        let request = http::Request::builder().method(method).uri(path).header("content-type", media_type);
+        let request = request.body(secret.to_string().into_bytes()).unwrap();
+        let (code, _, message) = refusal(client.request::<Value>(request).await);
+        assert!((400..500).contains(&code), "{method}: {code} {message}");
+        assert!(message.contains("name") && message.contains("string"), "{method}: {message}");
+    }
+}
+
+pub async fn sessions_keep_their_spec(client: Client, namespace: &str) {
+    let sessions: Api<BackupSession> = Api::namespaced(client, namespace);
+    let spec = json!({"configuration": {"name": "shop"}});
+    let session = json!({
+        "apiVersion": "coffer.dev/v1alpha1", "kind": "BackupSession", "metadata": {"name": "one"}, "spec": spec,
+    });
+    let made = sessions.create(&PostParams::default(), &object(session.clone())).await.unwrap();
+    let refused = |result| {
+        let (code, reason, message) = refusal::<BackupSession>(result);
+        assert_eq!((code, reason.as_str()), (422, "Invalid"), "{message}");
+        assert!(message.contains("spec") && message.contains("make a new session"), "{message}");
+    };
+    let mut changed = made.clone();
+    changed.spec.session = Some("full".into());
+    refused(sessions.replace("one", &PostParams::default(), &changed).await);
+    let patch = json!({"spec": {"configuration": {"name": "other"}}});
+    refused(sessions.patch("one", &PatchParams::default(), &Patch::Merge(&patch)).await);
+    let mut applied = session.clone();
+    applied["spec"]["session"] = json!("full");
+    let force = PatchParams::apply("test").force();
+    refused(sessions.patch("one", &force, &Patch::Apply(&applied)).await);
+
+    // The same again is no change, and neither are labels and the status.
+    sessions.patch("one", &force, &Patch::Apply(&session)).await.unwrap();
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    sessions.patch("one", &PatchParams::default(), &Patch::Merge(labels)).await.unwrap();
+    let status = json!({"status": {"phase": "Running"}});
+    let running = sessions.patch_status("one", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    assert_eq!(running.spec, made.spec);
+}
+
 pub async fn status_and_spec_are_apart(client: Client, namespace: &str) {
     let storages: Api<BackupStorage> = Api::namespaced(client, namespace);
     let mut with_status = storage("disk");

@@ -1,31 +1,52 @@
-//! What the statuses of both kinds of session have in common, and how it changes. Pure: no I/O, no clock but what is given.
+//! What the statuses of both kinds of session have in common, and how it changes. Pure: no clock but what is given.
 
-use coffer_api::condition::{self, Status, types};
-use coffer_api::{Condition, Failure, FailureClass, Retry, SessionPhase, StepPhase, StepStatus, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// Where a session stands.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct State {
-    pub(crate) phase: SessionPhase,
-    pub(crate) started_at: Option<Time>,
-    pub(crate) finished_at: Option<Time>,
-    /// From 1 once it was started.
-    pub(crate) attempt: u32,
-    pub(crate) steps: Vec<StepStatus>,
-    pub(crate) warnings: Vec<String>,
-    pub(crate) error: Option<Failure>,
-    pub(crate) conditions: Vec<Condition>,
+use super::run::{Retry, SessionPhase, StepPhase, StepStatus};
+use crate::condition::{self, Status, types};
+use crate::{Condition, Failure, FailureClass, Time};
+
+/// What became of a run.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Where it stands.
+    #[serde(default)]
+    pub phase: SessionPhase,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How many times it was started, from 1. A backup is started again when the process that ran it was killed and its retry
+    /// policy says so, a restore never.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Its steps, in order, the `finally` steps last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepStatus>,
+    /// What an operator should know although the run went on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Condition `Complete`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
-impl State {
+impl RunStatus {
     /// It cannot start yet.
-    pub(crate) fn wait(&mut self, reason: &str, message: String, now: Time) {
+    pub fn wait(&mut self, reason: &str, message: String, now: Time) {
         self.phase = SessionPhase::Pending;
         condition::set(&mut self.conditions, types::COMPLETE, Status::False, reason, message, None, now);
     }
 
     /// Another attempt starts.
-    pub(crate) fn start(&mut self, now: Time) {
+    pub fn start(&mut self, now: Time) {
         let conditions = std::mem::take(&mut self.conditions);
         *self = Self {
             phase: SessionPhase::Running,
@@ -37,14 +58,15 @@ impl State {
         condition::set(&mut self.conditions, types::COMPLETE, Status::False, "Running", "", None, now);
     }
 
-    pub(crate) fn succeed(&mut self, now: Time) {
+    /// It did all it was to do.
+    pub fn succeed(&mut self, now: Time) {
         self.phase = SessionPhase::Succeeded;
         self.finished_at = Some(now.clone());
         condition::set(&mut self.conditions, types::COMPLETE, Status::True, "Succeeded", "", None, now);
     }
 
     /// It had succeeded, but for saying so.
-    pub(crate) fn complete(&mut self, now: Time) {
+    pub fn complete(&mut self, now: Time) {
         for step in &mut self.steps {
             if matches!(step.phase, StepPhase::Running | StepPhase::Pending) {
                 step.phase = StepPhase::Succeeded;
@@ -55,7 +77,7 @@ impl State {
     }
 
     /// What is left when the API server refuses the whole: a failure without steps and warnings, of at most `bytes` of message.
-    pub(crate) fn shortened(&self, refusal: &str, bytes: usize, now: Time) -> Self {
+    pub fn shortened(&self, refusal: &str, bytes: usize, now: Time) -> Self {
         let said = self.error.as_ref().map_or_else(|| self.phase.as_str(), |failure| failure.message.as_str());
         let class = self.error.as_ref().map_or(FailureClass::Host, |failure| failure.class);
         let mut message = format!("the API server refuses this session's status ({refusal}), which was to say: {said}");
@@ -65,7 +87,8 @@ impl State {
         short
     }
 
-    pub(crate) fn fail(&mut self, failure: Failure, now: Time) {
+    /// It ended without having done all.
+    pub fn fail(&mut self, failure: Failure, now: Time) {
         self.close_steps(&now);
         self.phase = SessionPhase::Failed;
         self.started_at.get_or_insert_with(|| now.clone());
@@ -77,7 +100,7 @@ impl State {
     }
 
     /// The process that ran it ended first: tries again when `retry` allows it, else fails with `hint`.
-    pub(crate) fn interrupt(&mut self, retry: Option<Retry>, how: &str, hint: &str, now: Time) {
+    pub fn interrupt(&mut self, retry: Option<Retry>, how: &str, hint: &str, now: Time) {
         let allowed = retry.map_or(0, |retry| retry.max_retries);
         if self.attempt <= allowed {
             self.close_steps(&now);
@@ -105,6 +128,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff;
+
     use super::*;
 
     fn at(seconds: i64) -> Time {
@@ -117,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_session_is_tried_again_as_often_as_its_policy_says_and_then_fails() {
-        let mut state = State::default();
+        let mut state = RunStatus::default();
         state.start(at(1));
         state.steps = vec![StepStatus { phase: StepPhase::Running, ..StepStatus::default() }];
         state.interrupt(retry(1), "the process was killed", "", at(2));
@@ -132,7 +157,7 @@ mod tests {
 
     #[test]
     fn without_a_policy_an_interrupted_session_fails() {
-        let mut state = State::default();
+        let mut state = RunStatus::default();
         state.start(at(1));
         state.interrupt(None, "the process was killed", "", at(2));
         assert_eq!(state.phase, SessionPhase::Failed);
@@ -140,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_status_that_is_too_large_is_shortened_to_a_failure() {
-        let mut state = State::default();
+        let mut state = RunStatus::default();
         state.start(at(1));
         state.steps = vec![StepStatus::default(); 1000];
         state.warnings = vec!["warning".to_owned(); 1000];
@@ -155,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_new_attempt_forgets_the_error_of_the_one_before() {
-        let mut state = State::default();
+        let mut state = RunStatus::default();
         state.start(at(1));
         state.fail(Failure::new(FailureClass::Unavailable, "gone"), at(2));
         state.start(at(3));
