@@ -265,11 +265,19 @@ impl Repository {
 
 /// The sealed config, or why there is none.
 async fn read_config(store: &OpenStore) -> Result<Vec<u8>> {
-    let object = match store.probe.get(&config_path()).await {
-        Ok(object) => object,
-        Err(object_store::Error::NotFound { .. }) => return Err(without_config(store).await),
-        Err(error) => return Err(Error::contact(&store.name)(error)),
-    };
+    let mut found = store.probe.get(&config_path()).await;
+    if matches!(found, Err(object_store::Error::NotFound { .. })) {
+        let lacking = without_config(store).await;
+        if !matches!(lacking, Error::NotARepository { .. }) {
+            return Err(lacking);
+        }
+        // Someone may have made it between the two looks: what others wrote is seen only now, and the config is the first of it.
+        found = store.probe.get(&config_path()).await;
+        if matches!(found, Err(object_store::Error::NotFound { .. })) {
+            return Err(lacking);
+        }
+    }
+    let object = found.map_err(Error::contact(&store.name))?;
     if object.meta.size > limits::FILE_MAX {
         return Err(Error::NotARepository { store: store.name.clone(), reason: "its config is far too large".into() });
     }

@@ -24,6 +24,8 @@ pub(super) enum Fault {
     Before(usize),
     /// This call fails after it was carried out: its answer is lost.
     After(usize),
+    /// This call comes just before another client's PUT: it does not find what is there.
+    TooEarly(usize),
     /// From this call on nothing works any more.
     DeadFrom(usize),
     /// PUTs fail once so many bytes are stored.
@@ -73,6 +75,9 @@ impl<S> FaultStore<S> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         match self.fault {
             Fault::Before(at) if call == at => Err(injected()),
+            Fault::TooEarly(at) if call == at => {
+                Err(object_store::Error::NotFound { path: "any".into(), source: "not yet".into() })
+            }
             Fault::DeadFrom(at) if call >= at => Err(injected()),
             Fault::After(at) if call == at => {
                 work.await?;

@@ -148,6 +148,15 @@ async fn of_many_who_make_a_repository_one_wins() {
 }
 
 #[tokio::test]
+async fn one_that_is_made_while_we_look_is_seen() {
+    let (objects, repository) = new_repository().await;
+    let late = || store(Arc::new(FaultStore::new(objects.clone(), Fault::TooEarly(0))));
+    let made = Repository::init_with_cost(late(), &password(), CHEAP).await;
+    assert!(matches!(made, Err(Error::AlreadyExists { .. })), "{made:?}");
+    assert_eq!(Repository::open(late(), &password()).await.unwrap().id(), repository.id());
+}
+
+#[tokio::test]
 async fn of_several_keys_the_right_one_opens() {
     let (objects, repository) = new_repository().await;
     let file = crate::key::KeyFile::seal(&repository.backend.key, &"another".into(), CHEAP).unwrap();
