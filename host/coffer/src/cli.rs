@@ -81,7 +81,7 @@ pub struct NamespaceArgs {
 pub enum Command {
     /// Run the embedded control plane and its controllers
     Serve(serve::ServeArgs),
-    /// Install, list, inspect and remove addons
+    /// Install, list, inspect, test and remove addons
     #[command(subcommand)]
     Addon(addon::AddonCommand),
     /// Check manifests and write them to the server

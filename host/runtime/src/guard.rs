@@ -25,6 +25,7 @@ pub struct Traffic {
     /// Bytes from and to the application, and moves without bytes.
     others: AtomicU64,
     signs: AtomicU64,
+    memory: AtomicU64,
 }
 
 impl Traffic {
@@ -36,6 +37,15 @@ impl Traffic {
     /// To the outbox's artifacts.
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// The most linear memory that the component has had so far, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Relaxed)
+    }
+
+    pub(crate) fn set_memory(&self, bytes: usize) {
+        self.memory.fetch_max(bytes as u64, Relaxed);
     }
 
     pub(crate) fn add_read(&self, count: usize) {

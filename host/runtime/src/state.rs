@@ -115,6 +115,7 @@ impl ResourceLimiter for State {
             return Err(Stopped::Memory { wanted, limit: self.limits.memory }.into());
         }
         self.memory = wanted;
+        self.traffic.set_memory(wanted);
         Ok(true)
     }
 
@@ -152,6 +153,7 @@ mod tests {
         assert!(state.memory_growing(0, 40, None).unwrap());
         assert!(state.memory_growing(0, 40, None).unwrap());
         assert!(state.memory_growing(40, 60, None).unwrap());
+        assert_eq!(state.traffic.memory(), 100);
         let error = state.memory_growing(40, 41, None).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stopped::Memory { wanted: 101, limit: 100 })), "{error}");
     }

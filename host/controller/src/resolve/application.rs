@@ -1,10 +1,11 @@
 //! An AppBinding → the application as the runtime takes it: endpoints, TLS, credentials.
 
-use super::secret;
+use super::secret::{self, Keys};
 use crate::error::{Error, Result};
 use crate::object;
 use coffer_api::{AppBinding, ClientConfig, FailureClass, SecretTransform};
 use coffer_runtime::{Application, Endpoint, Identity, Tls};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, ResourceExt};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
@@ -29,16 +30,53 @@ const PORTS: [(&str, u16); 8] = [
 /// Reads the Secrets that `binding` names and puts everything together.
 pub(crate) async fn resolve(client: &Client, binding: &AppBinding) -> Result<Application> {
     let namespace = binding.namespace().unwrap_or_default();
+    let mut secrets = BTreeMap::new();
+    for name in secret_names(binding) {
+        secrets.insert(name.to_owned(), secret::read(client, &namespace, name).await?);
+    }
+    assemble(binding, &secrets)
+}
+
+/// The application of a binding that no API server has, with the Secrets that stand beside it.
+pub fn of_manifests(binding: &AppBinding, secrets: &[Secret]) -> Result<Application> {
+    let mut keys = BTreeMap::new();
+    for name in secret_names(binding) {
+        let found = secrets.iter().find(|secret| {
+            secret.name_any() == name
+                && secret.namespace().unwrap_or_default() == binding.namespace().unwrap_or_default()
+        });
+        let secret = found.ok_or_else(|| {
+            let message = format!("{}: its Secret {name} is not among the manifests", object::label(binding));
+            Error::refused(FailureClass::NotFound, message)
+                .hint("write the Secret into the same file, with the same namespace")
+        })?;
+        keys.insert(name.to_owned(), Keys::from(secret.clone()));
+    }
+    assemble(binding, &keys)
+}
+
+/// Of all Secrets that the binding's application needs.
+fn secret_names(binding: &AppBinding) -> impl Iterator<Item = &str> {
+    let spec = &binding.spec;
+    let encrypted = spec.client_config.tls_mode != coffer_api::TlsMode::Disable;
+    let added = spec.secret_transforms.iter().filter_map(|transform| transform.add_keys_from.as_ref());
+    let named = spec.secret.iter().chain(added.map(|from| &from.secret_ref));
+    named.chain(spec.tls_secret.iter().filter(move |_| encrypted)).map(|reference| reference.name.as_str())
+}
+
+fn assemble(binding: &AppBinding, secrets: &BTreeMap<String, Keys>) -> Result<Application> {
+    let namespace = binding.namespace().unwrap_or_default();
     let config = &binding.spec.client_config;
     let label = object::label(binding);
     let address = address(config, &namespace).map_err(|error| prefix(&label, error))?;
+    let all = |name: &str| secrets.get(name).map_or_else(|| Ok(BTreeMap::new()), Keys::all);
     let mut credentials = match &binding.spec.secret {
-        Some(reference) => secret::read(client, &namespace, reference.name.as_str()).await?.all()?,
+        Some(reference) => all(reference.name.as_str())?,
         None => BTreeMap::new(),
     };
     for transform in &binding.spec.secret_transforms {
         let added = match &transform.add_keys_from {
-            Some(from) => secret::read(client, &namespace, from.secret_ref.name.as_str()).await?.all()?,
+            Some(from) => all(from.secret_ref.name.as_str())?,
             None => BTreeMap::new(),
         };
         self::transform(transform, added, &mut credentials).map_err(|error| prefix(&label, error))?;
@@ -47,13 +85,13 @@ pub(crate) async fn resolve(client: &Client, binding: &AppBinding) -> Result<App
         kind: binding.spec.type_.clone(),
         version: binding.spec.version.clone(),
         endpoints: vec![Endpoint { name: ENDPOINT.to_owned(), host: address.host, port: address.port }],
-        tls: tls(client, binding, &namespace).await?,
+        tls: tls(binding, secrets)?,
         parameters: address.parameters,
         credentials,
     })
 }
 
-async fn tls(client: &Client, binding: &AppBinding, namespace: &str) -> Result<Tls> {
+fn tls(binding: &AppBinding, secrets: &BTreeMap<String, Keys>) -> Result<Tls> {
     let config = &binding.spec.client_config;
     if config.tls_mode == coffer_api::TlsMode::Disable {
         return Ok(Tls::disabled());
@@ -64,9 +102,8 @@ async fn tls(client: &Client, binding: &AppBinding, namespace: &str) -> Result<T
         verify: !config.insecure_skip_tls_verify,
         ..Tls::default()
     };
-    if let Some(reference) = &binding.spec.tls_secret {
+    if let Some(keys) = binding.spec.tls_secret.as_ref().and_then(|reference| secrets.get(reference.name.as_str())) {
         use secrecy::ExposeSecret;
-        let keys = secret::read(client, namespace, reference.name.as_str()).await?;
         tls.identity = Some(Identity {
             certificate_pem: keys.require("tls.crt")?.expose_secret().as_bytes().to_vec(),
             key_pem: keys.require("tls.key")?,

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::object;
 use coffer_api::FailureClass;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
+use kube::{Client, ResourceExt};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 
@@ -16,9 +16,16 @@ pub(crate) struct Keys {
 
 /// Reads the Secret `name`.
 pub(crate) async fn read(client: &Client, namespace: &str, name: &str) -> Result<Keys> {
-    let secret: Secret = object::get(client, namespace, name).await?;
-    let values = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-    Ok(Keys { name: format!("{namespace}/{name}"), values })
+    let mut secret: Secret = object::get(client, namespace, name).await?;
+    secret.metadata.namespace = Some(namespace.to_owned());
+    Ok(Keys::from(secret))
+}
+
+impl From<Secret> for Keys {
+    fn from(secret: Secret) -> Self {
+        let name = format!("{}/{}", secret.namespace().unwrap_or_default(), secret.name_any());
+        Self { name, values: secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect() }
+    }
 }
 
 impl Keys {

@@ -1,4 +1,6 @@
-//! `coffer addon`: install, list, inspect, remove.
+//! `coffer addon`: install, list, inspect, test, remove.
+
+mod test;
 
 use super::get;
 use crate::cli::{Format, Global, NamespaceArgs, OutputArgs};
@@ -8,7 +10,7 @@ use crate::output::Printer;
 use crate::paths::DataDir;
 use clap::{Args, Subcommand};
 use coffer_api::{Addon, AddonModule, AddonPhase, AddonSpec, Capability};
-use coffer_runtime::{Compiled, Descriptor, Grants, Runtime, RuntimeOptions};
+use coffer_runtime::{Compiled, Descriptor, Grants, Linked, Runtime, RuntimeOptions};
 use futures::StreamExt;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -35,6 +37,8 @@ pub enum AddonCommand {
     List(ListArgs),
     /// Show what an addon is and asks for: a file, or an installed one by name
     Inspect(InspectArgs),
+    /// Try an addon on its application, and on all that goes wrong in real life
+    Test(Box<test::TestArgs>),
     /// Remove addons with their Functions and Tasks
     Remove(RemoveArgs),
 }
@@ -95,6 +99,7 @@ pub async fn run(global: &Global, command: AddonCommand, printer: Printer) -> Re
             get::run(&Connection::open(global).await?, args, printer).await
         }
         AddonCommand::Inspect(args) => inspect(global, args, printer).await,
+        AddonCommand::Test(args) => test::run(global, *args, printer).await,
         AddonCommand::Remove(args) => remove(&Connection::open(global).await?, args, printer).await,
     }
 }
@@ -103,6 +108,7 @@ pub async fn run(global: &Global, command: AddonCommand, printer: Printer) -> Re
 struct Loaded {
     wasm: Vec<u8>,
     compiled: Compiled,
+    linked: Linked,
     description: Descriptor,
 }
 
@@ -124,7 +130,7 @@ async fn load(global: &Global, file: &Path) -> Result<Loaded> {
             .because(&error)
             .hint("the module is broken; ask its author")
     })?;
-    Ok(Loaded { wasm, compiled, description })
+    Ok(Loaded { wasm, compiled, linked, description })
 }
 
 fn requested(compiled: &Compiled) -> Vec<Capability> {
