@@ -217,3 +217,38 @@ async fn what_cannot_be_dumped_is_named() {
     assert_eq!(missing, ["large objects 1 of them", "subscription far"]);
     server.psql(&source, "DROP SUBSCRIPTION far");
 }
+
+#[tokio::test]
+async fn a_name_that_is_no_utf8_is_refused_with_its_object_and_the_remedy() {
+    let Some(server) = server() else { return };
+    server.psql(
+        "postgres",
+        "CREATE DATABASE no_encoding TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+    );
+    server.psql("no_encoding", "CREATE TABLE plain (a text); INSERT INTO plain VALUES ('caf' || chr(233))");
+    let read = async || {
+        let mut client = server.client("no_encoding").await;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET search_path = ''";
+        // As a dump's session does.
+        client.execute("SET client_encoding = 'SQL_ASCII'").await.expect("an encoding");
+        client.execute(begin).await.expect("a transaction");
+        let read = catalog::read(&mut client).await;
+        client.close().await;
+        read
+    };
+    read().await.expect("bytes in rows are nobody's business here");
+    for (made, what, object) in [
+        ("CREATE TABLE %I (a int)", "tables", "caf"),
+        ("CREATE SCHEMA %I", "schemas", "SCHEMA"),
+        ("COMMENT ON TABLE public.plain IS %L", "comment", "oid"),
+    ] {
+        server.psql("no_encoding", &format!("DO $$BEGIN EXECUTE format('{made}', 'caf' || chr(233)); END$$"));
+        let refused = read().await.expect_err(made).message().to_string();
+        assert!(refused.contains("SQL_ASCII") && refused.contains("in UTF-8"), "{refused}");
+        assert!(refused.contains(what) && refused.contains(object), "{made}: {refused}");
+        let drop = "DROP TABLE IF EXISTS %I; DROP SCHEMA IF EXISTS %1$I";
+        let quiet = "SET client_min_messages = error";
+        let script = format!("{quiet}; DO $$BEGIN EXECUTE format('{drop}', 'caf' || chr(233)); END$$");
+        server.psql("no_encoding", &script);
+    }
+}

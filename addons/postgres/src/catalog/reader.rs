@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use coffer_addon::{Context, Error, Result};
 
@@ -33,8 +34,12 @@ impl<'a> Reader<'a> {
     /// Rows of a query of one family. `what` names the objects in errors.
     pub async fn select<T: DeserializeOwned>(&mut self, what: &'static str, sql: &str) -> Result<Vec<T>> {
         let sql = format!("SELECT row_to_json(q) FROM ({}) q", expand(sql, self.version));
-        let rows = self.client.query(&sql).await.context(|| format!("unable to read {what} from the catalogs"))?;
+        let rows = self.client.query_unchecked(&sql).await;
+        let rows = rows.context(|| format!("unable to read {what} from the catalogs"))?;
         let parse = |row: &Row| {
+            if row.broken().is_some() {
+                return Err(not_text(what, row.at(0).unwrap_or_default()));
+            }
             serde_json::from_str(row.at(0).unwrap_or("null")).map_err(|error| {
                 Error::Corrupt(format!("the server's answer about {what} has an unexpected shape: {error}"))
             })
@@ -46,6 +51,23 @@ impl<'a> Reader<'a> {
     pub async fn execute(&mut self, what: &'static str, sql: &str) -> Result<()> {
         self.client.execute(sql).await.map(drop).context(|| format!("unable to {what}"))
     }
+}
+
+/// The error for a row with bytes that are no UTF-8, which stand in it as replacement characters. Names the object; what else the
+/// row holds, such as a function's body, is not for errors.
+fn not_text(what: &str, row: &str) -> Error {
+    let row: serde_json::Map<String, Value> = serde_json::from_str(row).unwrap_or_default();
+    let is_broken = |value: &Value| value.to_string().contains(char::REPLACEMENT_CHARACTER);
+    let broken: Vec<&str> = row.iter().filter(|(_, value)| is_broken(value)).map(|(name, _)| name.as_str()).collect();
+    let named = ["reference", "namespace", "name", "class", "oid", "relation"];
+    let object: Vec<String> =
+        named.iter().filter_map(|name| row.get(*name).map(|value| format!("{name} {value}"))).collect();
+    Error::Unsupported(format!(
+        "the catalogs hold text that is no UTF-8, as a database with encoding SQL_ASCII lets in: among the {what}, in {} of \
+         {}; rename or make that object again in UTF-8, then back up again (rows may hold any bytes)",
+        broken.join(" and "),
+        object.join(", ")
+    ))
 }
 
 /// Rows by what they belong to, in the order they came.
@@ -86,7 +108,15 @@ fn expand(sql: &str, version: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::expand;
+    use super::{expand, not_text};
+
+    #[test]
+    fn an_object_that_is_no_text_is_named_and_its_body_is_not_shown() {
+        let row = r#"{"oid":7,"namespace":"public","name":"f","create":"caf� SECRET"}"#;
+        let text = not_text("functions", row).message().to_string();
+        let expected = r#"among the functions, in create of namespace "public", name "f", oid 7; rename"#;
+        assert!(text.contains(expected) && !text.contains("SECRET"), "{text}");
+    }
 
     #[test]
     fn a_gate_opens_with_its_version() {

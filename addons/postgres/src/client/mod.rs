@@ -79,6 +79,19 @@ impl Client {
 
     /// Runs one or several statements of our own, which errors may show, and gives the rows of all of them.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<Row>> {
+        let rows = self.query_unchecked(sql).await?;
+        match rows.iter().find_map(Row::broken) {
+            None => Ok(rows),
+            Some(column) => Err(Error::Unsupported(format!(
+                "column {column} holds bytes that are no UTF-8, as a database with encoding {} may; while running {}",
+                self.parameter("server_encoding").unwrap_or_default(),
+                self.running.what
+            ))),
+        }
+    }
+
+    /// [`Client::query`] for a caller that has better words for a row that is [`Row::broken`].
+    pub async fn query_unchecked(&mut self, sql: &str) -> Result<Vec<Row>> {
         Ok(self.simple(sql).await?.0)
     }
 

@@ -1,8 +1,12 @@
 //! A row of a simple query: every value is text or NULL.
+//!
+//! A database without an encoding (SQL_ASCII) lets bytes into its catalogs that are no UTF-8. They are replaced here, and the
+//! row remembers it: nothing may be made of such a row but an error that tells which object it is.
 
 use super::unreadable;
 use coffer_addon::{Error, Result};
 use postgres_protocol::message::backend::{DataRowBody, RowDescriptionBody};
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::str::FromStr;
 
@@ -10,6 +14,8 @@ use std::str::FromStr;
 pub struct Row {
     columns: Rc<[String]>,
     values: Vec<Option<String>>,
+    /// The first column that is no UTF-8.
+    broken: Option<usize>,
 }
 
 /// The names in a row description.
@@ -25,18 +31,30 @@ pub(super) fn columns(body: &RowDescriptionBody) -> Result<Rc<[String]>> {
 impl Row {
     pub(super) fn new(columns: Rc<[String]>, body: &DataRowBody) -> Result<Self> {
         let mut values = Vec::with_capacity(columns.len());
+        let mut broken = None;
         let mut ranges = body.ranges();
         while let Some(range) = fallible_iterator::FallibleIterator::next(&mut ranges).map_err(unreadable)? {
             let value = match range {
                 None => None,
-                Some(range) => Some(std::str::from_utf8(body.buffer().get(range).unwrap_or_default())?.to_string()),
+                Some(range) => {
+                    let text = String::from_utf8_lossy(body.buffer().get(range).unwrap_or_default());
+                    if matches!(text, Cow::Owned(_)) {
+                        broken.get_or_insert(values.len());
+                    }
+                    Some(text.into_owned())
+                }
             };
             values.push(value);
         }
         if values.len() != columns.len() {
             return Err(Error::Corrupt(format!("a row has {} values for {} columns", values.len(), columns.len())));
         }
-        Ok(Row { columns, values })
+        Ok(Row { columns, values, broken })
+    }
+
+    /// The first column whose bytes are no UTF-8, if there is one.
+    pub fn broken(&self) -> Option<&str> {
+        self.columns.get(self.broken?).map(String::as_str)
     }
 
     /// The value at a position; nothing for NULL and past the end.
