@@ -27,7 +27,6 @@ pub fn run() -> Result<()> {
     let mut tests = cargo();
     tests.args(["test", "--workspace", "--no-fail-fast"]);
     for (variable, path) in [
-        ("COFFER_PG_BIN", PostgresVersion::V17.programs()?),
         ("COFFER_PG_BIN_15", PostgresVersion::V15.programs()?),
         ("COFFER_PG_BIN_17", PostgresVersion::V17.programs()?),
         ("COFFER_RESTIC", tools::restic()?),

@@ -84,6 +84,8 @@ pub enum Tls {
 pub struct PostgresOptions {
     pub auth: Auth,
     pub tls: Tls,
+    /// Lines of `pg_hba.conf` that come before the one that follows from `auth` and `tls`.
+    pub hba: String,
     /// Server settings beside the harness's own, e.g. `("max_connections", "5")`.
     pub settings: Vec<(String, String)>,
     /// The password of [`Postgres::USER`].
@@ -97,6 +99,7 @@ impl Default for PostgresOptions {
         Self {
             auth: Auth::Scram,
             tls: Tls::Off,
+            hba: String::new(),
             settings: Vec::new(),
             password: "pg-pässwörd/%-7c1e".into(),
             server_names: vec!["localhost".into(), "127.0.0.1".into()],
@@ -329,7 +332,8 @@ impl Postgres {
             Tls::Required => ("hostssl", ""),
             Tls::ClientCertificate => ("hostssl", " clientcert=verify-ca"),
         };
-        format!("local all all trust\n{connection} all all 127.0.0.1/32 {method}{option}\n")
+        let own = &self.options.hba;
+        format!("local all all trust\n{own}{connection} all all 127.0.0.1/32 {method}{option}\n")
     }
 
     /// Writes a file that the server may read and nobody else.

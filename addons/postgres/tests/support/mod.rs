@@ -8,11 +8,9 @@
 use coffer_addon::{Application, Artifact, Binding, Ends, Error, Report, TlsMode, testing};
 use coffer_addon_postgres::Client;
 use coffer_addon_postgres::client::Login;
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use coffer_test_servers::{Auth, Postgres, PostgresOptions, PostgresVersion, Tls};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::compat::TokioAsyncReadCompatExt;
@@ -32,99 +30,38 @@ host all all 127.0.0.1/32 trust
 
 pub struct Server {
     pub port: u16,
-    /// Its certificate for `localhost`, PEM; the authority is itself.
+    /// The authority of its certificate for `localhost`, PEM.
     pub certificate: String,
-    bin: PathBuf,
-    /// A shell that stops the server and removes its folder when this process is gone, however it went.
-    _keeper: Child,
+    postgres: Postgres,
 }
 
-/// Where `postgres` and `initdb` are: `$COFFER_PG_BIN`, else the newest of Debian's.
-fn bin() -> Option<PathBuf> {
-    if let Some(dir) = std::env::var_os("COFFER_PG_BIN") {
-        return Some(dir.into());
-    }
-    let mut found: Vec<PathBuf> =
-        std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|e| e.path().join("bin")).collect();
-    found.retain(|dir| dir.join("initdb").exists());
-    found.sort();
-    found.pop()
-}
-
-/// The binary's server, started once; none (and a loud line) where PostgreSQL is not installed.
+/// The binary's server, started once; none (and a loud line) where PostgreSQL can be had neither from `$COFFER_PG_BIN_17` nor
+/// from packages.
 pub fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| bin().map(Server::start)).as_ref();
-    if server.is_none() {
-        eprintln!("SKIPPED: no PostgreSQL found; set COFFER_PG_BIN to a folder with initdb and postgres");
-    }
-    server
+    let start = || match PostgresVersion::V17.programs() {
+        Ok(_) => Some(Server::start(PostgresVersion::V17)),
+        Err(error) => {
+            eprintln!("SKIPPED: no PostgreSQL: {error}");
+            None
+        }
+    };
+    SERVER.get_or_init(start).as_ref()
 }
 
 impl Server {
-    fn start(bin: PathBuf) -> Server {
-        let dir = tempfile::Builder::new().prefix("coffer-pg-").tempdir().expect("temp dir").keep();
-        // The server refuses to run as root.
-        let root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).expect("proc");
-        let mut prefix: Vec<&str> = Vec::new();
-        let mut owner = None;
-        if root {
-            let id = |flag: &str| {
-                let out = Command::new("id").args([flag, "nobody"]).output().expect("id");
-                String::from_utf8_lossy(&out.stdout).trim().parse::<u32>().expect("an id")
-            };
-            let (user, group) = (id("-u"), id("-g"));
-            chown(&dir, Some(user), Some(group)).expect("chown");
-            owner = Some((user, group));
-            prefix = vec!["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"];
-        }
-        let run = |args: &[&str]| {
-            let line: Vec<&str> = prefix.iter().chain(args).copied().collect();
-            let out = Command::new(line[0]).args(&line[1..]).current_dir(&dir).output().expect("starts");
-            assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    fn start(version: PostgresVersion) -> Server {
+        let settings = [("max_connections", "150"), ("max_prepared_transactions", "4")];
+        let options = PostgresOptions {
+            auth: Auth::Trust,
+            tls: Tls::Required,
+            hba: HBA.into(),
+            settings: settings.map(|(name, value)| (name.into(), value.into())).into(),
+            ..PostgresOptions::default()
         };
-        let data = dir.join("data");
-        let data = data.to_str().expect("UTF-8");
-        let initdb = bin.join("initdb");
-        run(&[
-            initdb.to_str().expect("UTF-8"),
-            "-D",
-            data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-        ]);
-        let mut hba = std::fs::File::create(dir.join("data/pg_hba.conf")).expect("pg_hba.conf");
-        hba.write_all(HBA.as_bytes()).expect("written");
-
-        let certificate = rcgen::generate_simple_self_signed(["localhost".into()]).expect("certificate");
-        std::fs::write(dir.join("server.crt"), certificate.cert.pem()).expect("written");
-        let key = dir.join("server.key");
-        std::fs::write(&key, certificate.signing_key.serialize_pem()).expect("written");
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("permissions");
-        if let Some((user, group)) = owner {
-            chown(&key, Some(user), Some(group)).expect("chown");
-        }
-
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        let script = format!(
-            "{prefix} {postgres} -D {data} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \
-             -c dynamic_shared_memory_type=mmap \
-             -c ssl=on -c ssl_cert_file={dir}/server.crt -c ssl_key_file={dir}/server.key \
-             -c max_connections=150 -c max_prepared_transactions=4 -c log_min_messages=panic 2>/dev/null >/dev/null & server=$!; \
-             read _; kill -QUIT $server; wait $server; rm -rf {dir}",
-            prefix = prefix.join(" "),
-            postgres = bin.join("postgres").display(),
-            dir = dir.display(),
-        );
-        let keeper = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("sh");
-        let server = Server { port, certificate: certificate.cert.pem(), bin, _keeper: keeper };
-        server.await_ready();
+        let postgres = Postgres::start(version, &options).expect("PostgreSQL starts");
+        let certificate = postgres.authority().expect("it has TLS").certificate();
+        let server = Server { port: postgres.port(), certificate, postgres };
         for method in ["scram", "md5", "password", "reject", "tls"] {
             let encryption = if method == "md5" { "md5" } else { "scram-sha-256" };
             let password = PASSWORD.replace('\'', "''");
@@ -138,30 +75,9 @@ impl Server {
         server
     }
 
-    fn await_ready(&self) {
-        for _ in 0..600 {
-            // A server that starts accepts and says so by an error; `N` to a request for TLS is an answer of a ready postmaster.
-            if let Ok(mut socket) = std::net::TcpStream::connect(("127.0.0.1", self.port)) {
-                let mut answer = [0; 1];
-                let asked =
-                    socket.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).and_then(|()| socket.read_exact(&mut answer));
-                if asked.is_ok()
-                    && Command::new(self.tool("pg_isready"))
-                        .args(self.args("postgres"))
-                        .output()
-                        .is_ok_and(|o| o.status.success())
-                {
-                    return;
-                }
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("PostgreSQL does not get ready on port {}", self.port);
-    }
-
     /// A client program of the server's version.
     pub fn tool(&self, name: &str) -> PathBuf {
-        self.bin.join(name)
+        self.postgres.version().programs().expect("it runs").join(name)
     }
 
     /// Where the server is, for any of its client programs.
@@ -171,21 +87,7 @@ impl Server {
 
     /// Runs SQL by psql; gives what it printed, unaligned. Panics with its complaint.
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        let mut child = Command::new(self.tool("psql"))
-            .args(self.args(database))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("psql");
-        let mut stdin = child.stdin.take().expect("piped");
-        let sql = sql.to_string();
-        let writer = std::thread::spawn(move || stdin.write_all(sql.as_bytes()));
-        let out = child.wait_with_output().expect("psql");
-        let _ = writer.join();
-        assert!(out.status.success(), "psql: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).expect("UTF-8").trim_end().to_string()
+        self.postgres.psql(database, sql).unwrap_or_else(|error| panic!("{error}")).trim_end().to_owned()
     }
 
     /// Runs a client program with the server's address; gives what it printed.
