@@ -76,7 +76,8 @@ impl Coffer {
         command.args(["serve", "--data-dir"]).arg(self.data()).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let _ = fs::remove_file(self.kubeconfig());
-        let mut serve = Process::start(&mut command, None).unwrap();
+        // The folder goes with the server also when this test is killed; dropped in order, it is gone already.
+        let mut serve = Process::start(&mut command, Some(self.folder.path())).unwrap();
         let is_up = wait_until(&mut serve, Duration::from_secs(60), || {
             self.kubeconfig().exists() && self.run(&["get", "addons"]).success
         });
