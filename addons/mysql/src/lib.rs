@@ -3,12 +3,16 @@
 //! | module | what |
 //! |---|---|
 //! | [`client`] | the wire protocol: login, statements, rows |
+//! | [`catalog`] | what a server has, with the statements that make it |
 //! | [`layout`] | what a dump consists of |
 //! | [`session`] | what sessions of dumps and restores have set, and the versions they are had with |
-//! | [`restore`], [`wait`] | the functions |
+//! | [`dump`], [`restore`], [`wait`] | the functions |
 
+pub mod catalog;
 pub mod client;
+pub mod dump;
 pub mod layout;
+pub mod parameters;
 pub mod restore;
 pub mod session;
 pub mod sql;
@@ -29,10 +33,15 @@ pub fn addon() -> Addon {
                 .description("Waits until the server takes logins and answers"),
         ))
         .function(serves(
+            Function::source("mysql-dump", dump::dump)
+                .description("Dumps databases as they were at one moment: their schema and all rows"),
+        ))
+        .function(serves(
             Function::sink("mysql-restore", restore::restore)
                 .description("Restores a dump of mysql-dump, under the databases' own names or others")
                 .first(layout::INDEX),
         ))
+        .task(task("mysql-backup", "Waits for the server, then dumps its databases", "dump", "mysql-dump"))
         .task(task("mysql-restore", "Waits for the server, then restores a dump", "restore", "mysql-restore"))
 }
 

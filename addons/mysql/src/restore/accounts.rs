@@ -1,0 +1,103 @@
+//! Users, roles and what they are granted. Their statements hold the hashes of passwords and are never shown.
+
+use super::plan::Plan;
+use super::session::Session;
+use super::words::{Kind, Quotes, words};
+use crate::layout::{Account, Sql};
+use crate::sql::literal;
+use coffer_addon::{Context as _, Result};
+
+/// Makes them; gives those whose grants are to be made too. An account that is there keeps its password and its privileges
+/// unless `overwrite` says otherwise, and the one that restores keeps them in any case.
+pub async fn make<'a>(session: &mut Session, plan: &Plan<'a>) -> Result<Vec<&'a Account>> {
+    let row = session.client.query_one("SELECT CURRENT_USER() AS own").await?;
+    let own = row.get("own")?.to_string();
+    let mut made = Vec::new();
+    for account in &plan.index.accounts {
+        let kind = if account.role { "role" } else { "user" };
+        if is_there(session, account).await? {
+            if !plan.parameters.overwrite || plain(&account.name) == own {
+                coffer_addon::warn!("{kind} {} is there and stays as it is", account.name);
+                continue;
+            }
+            let dropped = session.client.execute(&format!("DROP {} {}", kind.to_uppercase(), account.name)).await;
+            dropped.context(|| format!("unable to drop {kind} {}", account.name))?;
+        }
+        let outcome = session.client.execute_private(account.create.bytes()).await;
+        outcome.context(|| format!("unable to make {kind} {}", account.name))?;
+        made.push(account);
+    }
+    Ok(made)
+}
+
+/// What accounts are granted, as far as it was not granted yet.
+pub struct Grants<'a>(Vec<(&'a Account, Vec<u8>)>);
+
+impl<'a> Grants<'a> {
+    pub fn new(plan: &Plan<'a>, accounts: &[&'a Account]) -> Self {
+        let renamed = |sql: &Sql| match std::str::from_utf8(sql.bytes()) {
+            Ok(text) => plan.renames.apply_to_grant(text).into_bytes(),
+            Err(_) => sql.bytes().to_vec(),
+        };
+        let all = accounts.iter().flat_map(|account| account.grants.iter().map(|sql| (*account, renamed(sql))));
+        Grants(all.collect())
+    }
+
+    /// Grants what can be by now: what is about an object has to wait until it is there, and an object may have to wait
+    /// until its definer was granted what it takes.
+    pub async fn try_all(&mut self, session: &mut Session) -> Result<()> {
+        for (account, sql) in std::mem::take(&mut self.0) {
+            if session.client.try_execute_private(&sql).await?.is_err() {
+                self.0.push((account, sql));
+            }
+        }
+        Ok(())
+    }
+
+    /// Grants the rest.
+    pub async fn finish(self, session: &mut Session) -> Result<()> {
+        for (account, sql) in self.0 {
+            let outcome = session.client.execute_private(&sql).await;
+            outcome.context(|| format!("unable to give {} its privileges", account.name))?;
+        }
+        Ok(())
+    }
+}
+
+async fn is_there(session: &mut Session, account: &Account) -> Result<bool> {
+    let plain = plain(&account.name);
+    let (user, host) = plain.rsplit_once('@').unwrap_or((&plain, ""));
+    let sql = format!("SELECT 1 FROM mysql.user WHERE user = {} AND host = {}", literal(user), literal(host));
+    let rows = session.client.query(&sql).await.context(|| "unable to see which users are there")?;
+    Ok(!rows.is_empty())
+}
+
+/// `user@host` of a quoted account, as definers are written. A role of MariaDB has no host.
+pub fn plain(account: &str) -> String {
+    let mut parts = words(account, Quotes::default()).map(|word| match word.kind {
+        Kind::Text => {
+            let quote = word.text.get(..1).unwrap_or_default();
+            let inside = word.text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)).unwrap_or(word.text);
+            inside.replace(&quote.repeat(2), quote).replace("\\'", "'").replace("\\\\", "\\")
+        }
+        _ => word.name().map_or(word.text.to_string(), |name| name.into_owned()),
+    });
+    parts.by_ref().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn accounts_lose_their_quotes() {
+        for (quoted, wanted) in [
+            ("`a b`@`%`", "a b@%"),
+            ("'it''s'@'local.host'", "it's@local.host"),
+            ("`reader`", "reader"),
+            ("''@'%'", "@%"),
+        ] {
+            assert_eq!(plain(quoted), wanted);
+        }
+    }
+}

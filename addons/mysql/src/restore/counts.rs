@@ -1,0 +1,65 @@
+//! How many rows each table gave, as `metadata` has it: GLib's key file, a section a table.
+
+use super::words::{Quotes, words};
+use crate::layout::METADATA;
+use coffer_addon::{Error, Incoming, Result};
+use std::collections::BTreeMap;
+
+/// A hundred bytes a table.
+const MAX: usize = 64 * 1024 * 1024;
+
+/// Rows by database and table, as they were called there.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<(String, String), u64>);
+
+impl Counts {
+    pub async fn read(incoming: &mut Incoming) -> Result<Counts> {
+        let bytes = incoming.read_all(MAX).await?;
+        Self::parse(std::str::from_utf8(&bytes)?)
+    }
+
+    pub fn rows(&self, database: &str, table: &str) -> Option<u64> {
+        self.0.get(&(database.to_string(), table.to_string())).copied()
+    }
+
+    fn parse(text: &str) -> Result<Counts> {
+        let mut counts = BTreeMap::new();
+        let mut table = None;
+        for line in text.lines().map(str::trim) {
+            if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                table = names(section);
+            } else if let (Some(table), Some((key, value))) = (&table, line.split_once('='))
+                && key.trim().eq_ignore_ascii_case("rows")
+            {
+                let rows = value.trim().parse();
+                let rows = rows.map_err(|_| Error::Corrupt(format!("{METADATA}: {line:?} is no number of rows")))?;
+                counts.insert(table.clone(), rows);
+            }
+        }
+        Ok(Counts(counts))
+    }
+}
+
+/// Database and table of `` `a`.`b` ``.
+fn names(section: &str) -> Option<(String, String)> {
+    let parts: Vec<_> = words(section, Quotes::default()).collect();
+    match parts.as_slice() {
+        [database, dot, table] if dot.is(".") => Some((database.name()?.into_owned(), table.name()?.into_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_those_of_the_section() {
+        let text = "# Started\n[config]\nquote-character = BACKTICK\nrows = 9\n\n[source]\nFile = x\n\n[`shop`.`or``ders`]\n\
+                    real_table_name=or`ders\nrows = 12\n\n[`shop`.`v`]\nis_view = 1\n";
+        let counts = Counts::parse(text).expect("parsed");
+        assert_eq!(counts.rows("shop", "or`ders"), Some(12));
+        assert_eq!(counts.0.len(), 1);
+        assert!(Counts::parse("[`a`.`b`]\nrows = many").is_err());
+    }
+}

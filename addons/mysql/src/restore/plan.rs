@@ -1,0 +1,118 @@
+//! What is to be restored, under which names: the index, checked before anything is touched.
+
+use super::parameters::Restore;
+use super::rewrite::Renames;
+use crate::layout::{Database, FORMAT, INDEX, Index, Program, Table};
+use crate::sql::identifier;
+use coffer_addon::{Error, Inbox, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// No index comes near this; it is held in memory whole.
+const MAX_INDEX: usize = 64 * 1024 * 1024;
+
+/// Databases that are the server's own.
+const SYSTEM: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
+
+/// The index, which has to be the first artifact.
+pub async fn read(inbox: &Inbox) -> Result<Index> {
+    let Some(mut first) = inbox.next().await else {
+        return Err(Error::Corrupt(format!("there is nothing to restore: {INDEX} did not come")));
+    };
+    let name = first.artifact.name.clone();
+    if name != INDEX {
+        return Err(Error::Corrupt(format!(
+            "{INDEX} has to come first, not {name}; is this a dump of the mysql addon? Those of mydumper and mysqldump are \
+             restored by myloader and mysql"
+        )));
+    }
+    parse(&first.read_all(MAX_INDEX).await?)
+}
+
+fn parse(bytes: &[u8]) -> Result<Index> {
+    /// Of any format.
+    #[derive(serde::Deserialize)]
+    struct Any {
+        format: u32,
+    }
+    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("{INDEX} cannot be read: {error}"));
+    let format = serde_json::from_slice::<Any>(bytes).map_err(unreadable)?.format;
+    if format != FORMAT {
+        return Err(Error::Unsupported(format!(
+            "{INDEX} has the format {format}; this addon reads {FORMAT}, use the version that wrote the dump"
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(unreadable)
+}
+
+/// The index and the names that its databases get.
+pub struct Plan<'a> {
+    pub index: &'a Index,
+    pub renames: Renames<'a>,
+    pub parameters: &'a Restore,
+}
+
+impl<'a> Plan<'a> {
+    pub fn new(index: &'a Index, parameters: &'a Restore) -> Result<Plan<'a>> {
+        let there: BTreeSet<&str> = index.databases.iter().map(|database| database.name.as_str()).collect();
+        let mut renames = BTreeMap::new();
+        for (old, new) in &parameters.rename {
+            if !there.contains(old.as_str()) {
+                let names: Vec<&str> = there.iter().copied().collect();
+                return Err(Error::InvalidParameter(format!(
+                    "rename: the dump has no database {old}, only {}",
+                    names.join(", ")
+                )));
+            }
+            if new.is_empty() || new.chars().count() > 64 {
+                return Err(Error::InvalidParameter(format!("rename: {new:?} cannot be the name of a database")));
+            }
+            if old != new {
+                renames.insert(old.as_str(), new.as_str());
+            }
+        }
+        let plan = Plan { index, renames: Renames(renames), parameters };
+        let mut targets = BTreeSet::new();
+        for database in &index.databases {
+            let target = plan.target(&database.name);
+            if SYSTEM.iter().any(|system| target.eq_ignore_ascii_case(system)) {
+                return Err(Error::InvalidParameter(format!(
+                    "{target} is the server's own and cannot be restored into"
+                )));
+            }
+            if !targets.insert(target) {
+                return Err(Error::InvalidParameter(format!("rename: two databases would become {target}")));
+            }
+        }
+        if parameters.users && index.accounts.is_empty() {
+            return Err(Error::InvalidParameter(
+                "users: the dump has no users; make it with users set, or restore without".into(),
+            ));
+        }
+        Ok(plan)
+    }
+
+    /// What a database is called on the server.
+    pub fn target<'b>(&'b self, database: &'b str) -> &'b str {
+        self.renames.of(database)
+    }
+
+    /// Quoted, as errors name it too.
+    pub fn table(&self, database: &Database, table: &Table) -> String {
+        format!("{}.{}", identifier(self.target(&database.name)), identifier(&table.name))
+    }
+
+    /// Views, triggers, routines and events.
+    pub fn programs(&self) -> impl Iterator<Item = &'a Program> {
+        let within =
+            |database: &'a Database| database.routines.iter().chain(&database.triggers).chain(&database.events);
+        self.index.databases.iter().flat_map(within).chain(&self.index.views)
+    }
+
+    /// Files with rows.
+    pub fn tables_with_rows(&self) -> impl Iterator<Item = (&'a Database, &'a Table)> {
+        let databases = self.index.databases.iter();
+        databases
+            .flat_map(|database| database.tables.iter().map(move |table| (database, table)))
+            .filter(|(_, t)| t.rows)
+    }
+}
