@@ -163,9 +163,8 @@ pub struct Program {
     pub kind: ProgramKind,
     pub database: String,
     pub name: String,
-    /// What the names of a view's files begin with. Other programs share files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
+    /// What the name of its file begins with: `<db>.<view>`, `<db>.<table>` of a trigger, `<db>` of all others.
+    pub file: String,
     /// A trigger's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,

@@ -94,7 +94,7 @@ pub async fn read(client: &mut Client, selection: &Selection<'_>, objects: &Obje
         tables::read(client, selection, objects, &mut names, &mut database, &mut catalog.unsupported).await?;
         if selection.schema {
             sequences::read(client, selection, objects, &mut names, &mut database.index).await?;
-            programs::read(client, selection, &mut database.index, &mut catalog.unsupported).await?;
+            programs::read(client, selection, &mut names, &mut database.index, &mut catalog.unsupported).await?;
             let unsupported = &mut catalog.unsupported;
             let views = views::read(client, selection, objects, &mut names, &database.index, unsupported).await?;
             catalog.views.extend(views);

@@ -1,6 +1,7 @@
 //! Routines, packages, triggers and events: with each, the server keeps of the session that made it what its text depends on.
 
 use super::Selection;
+use super::names::Names;
 use crate::client::{Client, Row};
 use crate::layout::{Database, Program, ProgramKind, Sql};
 use crate::sql::{identifier, literal};
@@ -31,6 +32,7 @@ const EVENTS: &str = "
 pub async fn read(
     client: &mut Client,
     selection: &Selection<'_>,
+    names: &mut Names,
     database: &mut Database,
     unsupported: &mut Vec<String>,
 ) -> Result<()> {
@@ -44,7 +46,11 @@ pub async fn read(
                 unsupported.push(format!("{} {}.{name}", row.get("kind")?.to_ascii_lowercase(), database.name));
                 continue;
             };
-            let program = program(client, &database.name, kind, &row).await?;
+            let mut program = program(client, &database.name, kind, &row).await?;
+            program.file = match relation {
+                Some(table) => format!("{}.{}", database.file, names.files.name(table)),
+                None => database.file.clone(),
+            };
             let list = match kind {
                 ProgramKind::Trigger => &mut database.triggers,
                 ProgramKind::Event => &mut database.events,
@@ -85,7 +91,7 @@ async fn program(client: &mut Client, database: &str, kind: ProgramKind, row: &R
         kind,
         database: database.into(),
         name: name.into(),
-        file: None,
+        file: String::new(),
         table: row.opt("relation")?.map(Into::into),
         create,
         definer: row.opt("definer")?.map(Into::into),

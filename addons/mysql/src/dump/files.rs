@@ -1,6 +1,6 @@
 //! Definitions as mydumper's files, for `myloader` and `mysql`. Coffer's own restore takes them from the index.
 
-use super::splitting::{Grammar, Script, in_one_piece};
+use super::splitting::{Grammar, in_file};
 use crate::layout::{Database, Index, Program, Sequence, Table};
 use crate::sql::{identifier, literal};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub fn schema(index: &Index) -> Vec<(String, Vec<u8>)> {
     }
     // Whatever is read from is there before the first view is, if only by its name.
     for view in &index.views {
-        files.push((format!("{}-schema.sql", file(view)), placeholder(view)));
+        files.push((format!("{}-schema.sql", view.file), placeholder(view)));
     }
     for database in &index.databases {
         let post: Vec<&Program> = database.routines.iter().chain(&database.events).collect();
@@ -38,7 +38,7 @@ pub fn schema(index: &Index) -> Vec<(String, Vec<u8>)> {
         }
     }
     for view in &index.views {
-        files.push((format!("{}-schema-view.sql", file(view)), view_file(view)));
+        files.push((format!("{}-schema-view.sql", view.file), view_file(view)));
     }
     for database in &index.databases {
         for table in &database.tables {
@@ -50,10 +50,6 @@ pub fn schema(index: &Index) -> Vec<(String, Vec<u8>)> {
         }
     }
     files
-}
-
-fn file(view: &Program) -> &str {
-    view.file.as_deref().unwrap_or(&view.name)
 }
 
 fn sequence_file(sequence: &Sequence) -> Vec<u8> {
@@ -94,32 +90,25 @@ fn session(program: &Program) -> Vec<String> {
 
 /// Routines and events of a database, or triggers of a table.
 fn programs(database: &Database, programs: &[&Program]) -> Vec<u8> {
-    let texts: Vec<Vec<u8>> = programs
-        .iter()
-        .map(|program| {
-            let grammar = Grammar::of(program.sql_mode.as_deref().unwrap_or_default());
-            in_one_piece(program.create.bytes(), grammar)
-        })
-        .collect();
-    let mut script = Script::new(texts.iter().map(Vec::as_slice));
-    for line in HEAD.lines() {
-        script.add(line.trim_end_matches(';').as_bytes());
-    }
-    for (program, text) in programs.iter().zip(&texts) {
-        for setting in session(program) {
-            script.add(setting.as_bytes());
-        }
+    let mut text = HEAD.as_bytes().to_vec();
+    let mut add = |statement: &[u8]| {
+        text.extend_from_slice(statement);
+        text.extend_from_slice(b";\n");
+    };
+    for program in programs {
+        session(program).iter().for_each(|setting| add(setting.as_bytes()));
         // The server keeps the database's collation of that day with a program.
         let then = program.database_collation.as_deref().filter(|collation| *collation != database.collation);
         if let Some(then) = then {
-            script.add(format!("ALTER DATABASE COLLATE {then}").as_bytes());
+            add(format!("ALTER DATABASE COLLATE {then}").as_bytes());
         }
-        script.add(text);
+        let grammar = Grammar::of(program.sql_mode.as_deref().unwrap_or_default());
+        add(&in_file(program.create.bytes(), grammar));
         if then.is_some() {
-            script.add(format!("ALTER DATABASE COLLATE {}", database.collation).as_bytes());
+            add(format!("ALTER DATABASE COLLATE {}", database.collation).as_bytes());
         }
     }
-    script.into_bytes()
+    text
 }
 
 /// Accounts, roles and grants. An account that is there is left as it is.
@@ -161,7 +150,9 @@ pub fn metadata(index: &Index, counts: &BTreeMap<String, u64>, started: &str, fi
     }
     let mut section = |file: &str, name: &str, more: &str| {
         let file = file.replacen('.', "`.`", 1);
-        text.push_str(&format!("[`{file}`]\nreal_table_name={name}\n{more}\n"));
+        // A line's end has no place in such a file; `myloader` finds that name in the statements too.
+        let real = if name.contains('\n') { String::new() } else { format!("real_table_name={name}\n") };
+        text.push_str(&format!("[`{file}`]\n{real}{more}\n"));
     };
     for database in &index.databases {
         for sequence in &database.sequences {
@@ -173,7 +164,7 @@ pub fn metadata(index: &Index, counts: &BTreeMap<String, u64>, started: &str, fi
         }
     }
     for view in &index.views {
-        section(file(view), &view.name, "is_view = 1\n");
+        section(&view.file, &view.name, "is_view = 1\n");
     }
     text.push_str(&format!("# Finished dump at: {finished}\n"));
     text.into_bytes()

@@ -1,19 +1,24 @@
-//! Statements in files, for two programs that take them apart in their own ways.
+//! Statements with `;` within, in files for two programs that take them apart in their own ways.
 //!
-//! `myloader` ends a statement where a line ends in `;`, also in the middle of a routine. `mysql` ends one at its delimiter, and
-//! knows quotes and comments. A file for both has `;;` (or more of them) as the delimiter: `myloader` sees a line's end behind a
-//! `;`, and servers drop what semicolons there are at the end of a statement. The delimiter is set by a command of `mysql` within
-//! a comment that servers skip, which is how MariaDB's own dumps talk to it too.
+//! `myloader` ends a statement where a line ends in `;`, also in the middle of a routine. `mysql` ends one at every `;`, but
+//! knows quotes and comments; another delimiter can be set by commands of its own only, of which `myloader` knows nothing.
 //!
-//! Where a line of a routine ends in `;`, an empty comment of the kind that servers skip and do not keep goes behind it. In a
-//! comment of the routine's own it would be kept, so a blank goes there, as mydumper has it. In a string nothing is changed:
-//! better `myloader` fails on that routine than that it makes another one.
+//! So the statement is quoted for `mysql`, and for it alone: `/*!999999 " */` is a comment that servers skip, and do not keep
+//! with a routine either, while `mysql` reads on in it and finds that a string begins. A string or a comment of the statement's
+//! own that has a `"` in it is taken out of those quotes.
+//!
+//! For `myloader`, an empty comment of that kind goes behind each `;` that ends a line. In a comment of the routine's own it would
+//! be kept: there a blank goes behind it, as mydumper has it everywhere. In a string nothing is changed: better `myloader` fails on
+//! that routine than that it makes another one.
 
-/// Skipped by every server, and not kept with the routine that it stands in.
+use std::borrow::Cow;
+
+/// Begins and ends what is a string to `mysql`.
+const QUOTE: &[u8] = b"/*!999999 \" */";
 const NOTHING: &[u8] = b"/*!999999 */";
 
 /// What of SQL's grammar depends on the session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grammar {
     /// `NO_BACKSLASH_ESCAPES` is not set.
     pub backslash: bool,
@@ -25,86 +30,86 @@ impl Grammar {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Within {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
     Code,
-    Quotes(u8),
-    /// To the end of the line.
-    Line,
+    /// With its quotes; a quoted name too.
+    Quoted,
+    /// With what ends it, a line's end perhaps.
     Comment,
 }
 
-/// The statement with no line in it that ends in `;`, as far as that is possible without changing it.
-pub fn in_one_piece(sql: &[u8], grammar: Grammar) -> Vec<u8> {
-    let mut out = Vec::with_capacity(sql.len());
-    let mut within = Within::Code;
-    let mut letters = sql.iter().copied().peekable();
-    while let Some(letter) = letters.next() {
-        out.push(letter);
-        let next = letters.peek().copied();
-        if letter == b';' && next == Some(b'\n') {
-            match within {
-                Within::Code => out.extend_from_slice(NOTHING),
-                Within::Line | Within::Comment => out.push(b' '),
-                Within::Quotes(_) => {}
-            }
-            continue;
-        }
-        within = match (within, letter, next) {
-            (Within::Code, b'\'' | b'"' | b'`', _) => Within::Quotes(letter),
-            (Within::Code, b'#', _) => Within::Line,
-            // Two dashes begin a comment only with a blank behind them; a mistake here costs a blank at a line's end.
-            (Within::Code, b'-', Some(b'-')) => Within::Line,
-            (Within::Code, b'/', Some(b'*')) => {
-                out.extend(letters.next());
-                // What servers run is code.
-                if letters.peek() == Some(&b'!') { Within::Code } else { Within::Comment }
-            }
-            (Within::Quotes(quote), b'\\', Some(_)) if grammar.backslash && quote != b'`' => {
-                out.extend(letters.next());
-                within
-            }
-            // A doubled quote ends them and begins them again, which comes to the same.
-            (Within::Quotes(quote), _, _) if letter == quote => Within::Code,
-            (Within::Line, b'\n', _) => Within::Code,
-            (Within::Comment, b'*', Some(b'/')) => {
-                out.extend(letters.next());
-                Within::Code
-            }
-            _ => within,
+/// The statement as it may stand in a file, with a `;` and a line's end behind it.
+pub fn in_file(sql: &[u8], grammar: Grammar) -> Vec<u8> {
+    let mut out = QUOTE.to_vec();
+    let mut rest = sql;
+    while !rest.is_empty() {
+        let (kind, length) = token(rest, grammar);
+        let (token, after) = rest.split_at(length.clamp(1, rest.len()));
+        let text = match kind {
+            Kind::Code => behind_ends(token, NOTHING),
+            Kind::Comment => behind_ends(token, b" "),
+            Kind::Quoted => token.into(),
         };
+        let outside = token.contains(&b'"');
+        if outside {
+            out.extend_from_slice(QUOTE);
+        }
+        out.extend_from_slice(&text);
+        if outside {
+            out.extend_from_slice(QUOTE);
+        }
+        rest = after;
     }
+    out.extend_from_slice(QUOTE);
     out
 }
 
-/// A file of statements that may have `;` in them.
-pub struct Script {
-    text: Vec<u8>,
-    delimiter: String,
+/// The kind and the length of what comes first.
+fn token(text: &[u8], grammar: Grammar) -> (Kind, usize) {
+    let find = |what: &[u8]| text.windows(what.len()).position(|window| window == what);
+    match text {
+        [quote @ (b'\'' | b'"' | b'`'), rest @ ..] => {
+            let mut at = 0;
+            while let Some(letter) = rest.get(at) {
+                at += 1;
+                if letter == quote {
+                    // A doubled one ends this and begins the next, which comes to the same.
+                    break;
+                }
+                if *letter == b'\\' && grammar.backslash && *quote != b'`' {
+                    at += 1;
+                }
+            }
+            (Kind::Quoted, at + 1)
+        }
+        [b'/', b'*', ..] => (Kind::Comment, find(b"*/").map_or(text.len(), |end| end + 2)),
+        [b'#', ..] | [b'-', b'-'] | [b'-', b'-', 0..=b' ', ..] => {
+            (Kind::Comment, find(b"\n").map_or(text.len(), |end| end + 1))
+        }
+        _ => {
+            let special = |letter: &u8| matches!(letter, b'\'' | b'"' | b'`' | b'/' | b'#' | b'-');
+            (Kind::Code, text.iter().skip(1).position(special).map_or(text.len(), |place| place + 1))
+        }
+    }
 }
 
-impl Script {
-    /// A script that will hold these statements.
-    pub fn new<'a>(statements: impl Iterator<Item = &'a [u8]>) -> Self {
-        let longest = statements.map(longest_run).max().unwrap_or(0);
-        let delimiter = ";".repeat(longest.max(1) + 1);
-        let text = format!("/*!999999 \\d {delimiter} */\n").into_bytes();
-        Script { text, delimiter }
+/// `what` behind each `;` that ends a line.
+fn behind_ends<'a>(text: &'a [u8], what: &[u8]) -> Cow<'a, [u8]> {
+    const END: &[u8] = b";\n";
+    if !text.windows(END.len()).any(|window| window == END) {
+        return text.into();
     }
-
-    pub fn add(&mut self, statement: &[u8]) {
-        self.text.extend_from_slice(statement);
-        self.text.extend_from_slice(format!(" {}\n", self.delimiter).as_bytes());
+    let mut out = Vec::with_capacity(text.len() + what.len());
+    let mut before = 0;
+    for letter in text {
+        if before == b';' && *letter == b'\n' {
+            out.extend_from_slice(what);
+        }
+        out.push(*letter);
+        before = *letter;
     }
-
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.text
-    }
-}
-
-/// The most semicolons in a row.
-fn longest_run(statement: &[u8]) -> usize {
-    statement.split(|letter| *letter != b';').map(<[u8]>::len).max().unwrap_or(0)
+    out.into()
 }
 
 #[cfg(test)]
@@ -112,31 +117,35 @@ mod tests {
     use super::*;
 
     fn piece(sql: &str) -> String {
-        String::from_utf8(in_one_piece(sql.as_bytes(), Grammar { backslash: true })).expect("UTF-8")
+        let text = in_file(sql.as_bytes(), Grammar { backslash: true });
+        let text = String::from_utf8(text).expect("UTF-8");
+        // Shorter, for people.
+        text.replace("/*!999999 \" */", "<>").replace("/*!999999 */", "_")
     }
 
     #[test]
     fn no_line_of_code_or_comment_ends_in_a_semicolon() {
-        assert_eq!(piece("BEGIN\n SET a = 1;\nEND"), "BEGIN\n SET a = 1;/*!999999 */\nEND");
-        assert_eq!(piece("-- it's;\nSET b = 1;\n"), "-- it's; \nSET b = 1;/*!999999 */\n");
-        assert_eq!(piece("/* a;\n */ SET c;\n"), "/* a; \n */ SET c;/*!999999 */\n");
-        assert_eq!(piece("# a;\n"), "# a; \n");
-        assert_eq!(piece("SELECT 'a\\'b;\nc';\n"), "SELECT 'a\\'b;\nc';/*!999999 */\n");
-        assert_eq!(piece("SELECT `a\\`;\n"), "SELECT `a\\`;/*!999999 */\n");
-        assert_eq!(piece("SELECT 'it''s';\n"), "SELECT 'it''s';/*!999999 */\n");
+        assert_eq!(piece("BEGIN\n SET a = 1;\nEND"), "<>BEGIN\n SET a = 1;_\nEND<>");
+        assert_eq!(piece("-- it's;\nSET b = 1;\n"), "<>-- it's; \nSET b = 1;_\n<>");
+        assert_eq!(piece("/* a;\n */ SET c;\n"), "<>/* a; \n */ SET c;_\n<>");
+        assert_eq!(piece("# a;\n"), "<># a; \n<>");
+        assert_eq!(piece("SET a = b--1;\n"), "<>SET a = b--1;_\n<>");
+        assert_eq!(piece("SELECT 'a\\'b;\nc';\n"), "<>SELECT 'a\\'b;\nc';_\n<>");
+        assert_eq!(piece("SELECT `a\\`;\n"), "<>SELECT `a\\`;_\n<>");
+        assert_eq!(piece("SELECT 'it''s';\n"), "<>SELECT 'it''s';_\n<>");
+    }
+
+    #[test]
+    fn what_has_the_quote_in_it_is_taken_out() {
+        assert_eq!(piece("SET a = \"it's;\" + 1"), "<>SET a = <>\"it's;\"<> + 1<>");
+        assert_eq!(piece("SET a = 'say \"x;\"';"), "<>SET a = <>'say \"x;\"'<>;<>");
+        assert_eq!(piece("a -- no \"x\nb"), "<>a <>-- no \"x\n<>b<>");
     }
 
     #[test]
     fn backslashes_are_letters_where_the_mode_says_so() {
         assert_eq!(Grammar::of("ANSI_QUOTES,NO_BACKSLASH_ESCAPES"), Grammar { backslash: false });
-        let text = in_one_piece(b"SELECT '\\';\n", Grammar { backslash: false });
-        assert_eq!(text, b"SELECT '\\';/*!999999 */\n");
-    }
-
-    #[test]
-    fn the_delimiter_is_in_no_statement() {
-        let mut script = Script::new([&b"a"[..], b"b;;c"].into_iter());
-        script.add(b"b;;c");
-        assert_eq!(script.into_bytes(), b"/*!999999 \\d ;;; */\nb;;c ;;;\n");
+        let text = in_file(b"'\\';\n", Grammar { backslash: false });
+        assert_eq!(text, [QUOTE, b"'\\';", NOTHING, b"\n", QUOTE].concat());
     }
 }
