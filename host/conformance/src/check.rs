@@ -1,22 +1,19 @@
 //! Goes through the cases, one after the other, and keeps what later ones stand on.
 
-use crate::artifacts::{Offer, Taken};
+use crate::artifacts::Offer;
 use crate::case::{Case, End, Kind, Roles, matches, plan};
 use crate::command;
 use crate::descriptor;
-use crate::limits::SETTLE;
+use crate::judge::Whole;
 use crate::outcome::{Conformance, Done, Finding, Outcome};
-use crate::step::{Ran, Step};
-use crate::{Bound, Compare, Error, Settings};
+use crate::step::Step;
+use crate::{Bound, Error, Settings};
 use coffer_addon_descriptor::{Capability, Descriptor, Function};
-use coffer_runtime::{Class, Limits, Linked, Report};
+use coffer_runtime::{Limits, Linked};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::time::Instant;
 use tempfile::TempDir;
-
-/// Facts that mean the same in a source and in a sink, as the contract says.
-const TOTALS: [&str; 3] = ["tables", "rows", "bytes"];
 
 /// How far it is.
 #[derive(Debug)]
@@ -36,25 +33,8 @@ pub(crate) struct Kit<'a> {
     /// What the whole runs found, for the cases that stand on them.
     pub(crate) source: Option<Whole>,
     pub(crate) sink: Option<Whole>,
-}
-
-/// A whole run, as a measure for broken ones.
-#[derive(Debug, Clone)]
-pub(crate) struct Whole {
-    pub(crate) artifacts: Vec<Taken>,
-    pub(crate) totals: BTreeMap<String, String>,
-    pub(crate) to_addon: u64,
-    pub(crate) to_application: u64,
-    pub(crate) connections: u64,
-}
-
-/// How a run has to end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Expect {
-    Success,
-    Class(Class),
-    /// By the addon's own verdict, whichever.
-    Error,
+    /// Something was found that an earlier case has left: it is not blamed on the next ones.
+    pub(crate) littered: Cell<bool>,
 }
 
 /// Runs every case that `settings` select on a component with these imports. An error is no verdict on the addon.
@@ -75,12 +55,23 @@ pub async fn check(
     }
     let cases = selected(cases, &settings.only);
     let folder = tempfile::Builder::new().prefix("coffer-addon-test-").tempdir()?;
-    let mut kit = Kit { linked, descriptor: &descriptor, imports, roles, settings, folder, source: None, sink: None };
+    let mut kit = Kit {
+        linked,
+        descriptor: &descriptor,
+        imports,
+        roles,
+        settings,
+        folder,
+        source: None,
+        sink: None,
+        littered: Cell::new(false),
+    };
     let of = cases.len();
     let mut outcomes = Vec::with_capacity(of);
     for (number, case) in (1..).zip(&cases) {
         tell(Event::Begun { case: &case.id, number, of });
         let begun = Instant::now();
+        kit.look_for_litter().await;
         let done = if settings.skip.iter().any(|pattern| matches(pattern, &case.id)) {
             Done::LeftOut("by --skip".into())
         } else {
@@ -241,70 +232,6 @@ impl Kit<'_> {
         offers.sort_by_key(|offer| rank(&offer.artifact.name));
         offers
     }
-
-    /// What is wrong with how a run ended, and with what it left.
-    pub(crate) async fn judge(&self, ran: &Ran, expect: Expect) -> Done {
-        let mut problems: Vec<String> = unexpected(ran, expect).into_iter().collect();
-        problems.extend(self.aftermath(ran).await);
-        self.finding(problems, ran)
-    }
-
-    pub(crate) fn finding(&self, problems: Vec<String>, ran: &Ran) -> Done {
-        Done::Found(Finding { problems, seen: seen(ran), memory: Some(ran.memory) })
-    }
-
-    /// What was left behind, and what was said that should not be.
-    pub(crate) async fn aftermath(&self, ran: &Ran) -> Vec<String> {
-        let mut problems = Vec::new();
-        if ran.lingering > 0 {
-            let count = ran.lingering;
-            problems
-                .push(format!("{SETTLE:?} after its end the application still has {count} of its connections open"));
-        }
-        if let Some(place) = &ran.secret {
-            problems.push(format!("a credential is in {place}"));
-        }
-        if let Some(source) = self.source.as_ref().filter(|_| ran.outcome.is_err()) {
-            problems.extend(untrue(ran, source, &self.settings.volatile));
-        }
-        if let Some(line) = &self.settings.leftovers
-            && let Err(said) = command::until(line, SETTLE).await
-        {
-            problems.push(format!("something is left in the application; the command says: {said}"));
-        }
-        problems
-    }
-
-    /// How two dumps of the same data differ.
-    pub(crate) fn difference(&self, before: &Whole, after: &Whole) -> Vec<String> {
-        let mut problems = totals_differ(&before.totals, &after.totals);
-        if self.settings.compare == Compare::Facts {
-            return problems;
-        }
-        let by_name = |whole: &Whole| -> BTreeMap<String, Taken> {
-            whole.artifacts.iter().map(|taken| (taken.artifact.name.clone(), taken.clone())).collect()
-        };
-        let (before, mut after) = (by_name(before), by_name(after));
-        let mut differing = Vec::new();
-        for (name, was) in &before {
-            match after.remove(name) {
-                None => problems.push(format!("artifact {name} is missing")),
-                Some(_) if self.settings.volatile.contains(name) => {}
-                Some(is) if is.sha256 != was.sha256 => {
-                    differing.push(format!("{name} ({} bytes, then {})", was.length, is.length));
-                }
-                Some(_) => {}
-            }
-        }
-        problems.extend(after.keys().map(|name| format!("artifact {name} is new")));
-        if !differing.is_empty() {
-            let names = command::shorten(&differing.join(", "));
-            problems.push(format!(
-                "artifacts differ: {names}; where that is right, name them by --volatile, or choose --compare facts"
-            ));
-        }
-        problems
-    }
 }
 
 /// What is set for a Function.
@@ -312,68 +239,4 @@ pub(crate) fn parameters(function: &Function, bound: &Bound) -> Map<String, Valu
     let mut parameters = descriptor::declared(function, &bound.offered);
     parameters.extend(bound.parameters.clone());
     parameters
-}
-
-pub(crate) fn totals(report: &Report) -> BTreeMap<String, String> {
-    report.facts.iter().filter(|(name, _)| TOTALS.contains(&name.as_str())).cloned().collect()
-}
-
-/// Of those that both report.
-pub(crate) fn totals_differ(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
-    let both = before.iter().filter_map(|(name, was)| Some((name, was, after.get(name)?)));
-    both.filter(|(_, was, is)| was != is).map(|(name, was, is)| format!("{name} were {was} and are {is}")).collect()
-}
-
-/// Artifacts that were said to be whole by a run that failed, and are not.
-fn untrue(ran: &Ran, source: &Whole, volatile: &[String]) -> Vec<String> {
-    let lies = ran.artifacts.iter().filter(|taken| taken.whole && !volatile.contains(&taken.artifact.name));
-    lies.filter_map(|taken| {
-        let whole = source.artifacts.iter().find(|other| other.artifact.name == taken.artifact.name)?;
-        let (is, was) = (taken.length, whole.length);
-        let name = &taken.artifact.name;
-        (is < was).then(|| format!("artifact {name} was said to be whole with {is} of {was} bytes"))
-    })
-    .collect()
-}
-
-fn unexpected(ran: &Ran, expect: Expect) -> Option<String> {
-    match (&ran.outcome, expect) {
-        (Ok(_), Expect::Success) => None,
-        (Err(error), Expect::Success) => {
-            Some(format!("it failed as {}: {}", error.class, command::shorten(&error.message)))
-        }
-        (Ok(_), _) => Some(format!("it said that all went well: {}", seen(ran))),
-        (Err(error), Expect::Class(class)) if error.class == class => None,
-        (Err(error), Expect::Error) if is_its_own(error.class) => None,
-        (Err(error), Expect::Class(class)) => {
-            Some(format!("it failed as {}, not as {class}: {}", error.class, command::shorten(&error.message)))
-        }
-        (Err(error), Expect::Error) => Some(format!(
-            "it failed as {}, not by a verdict of its own: {}",
-            error.class,
-            command::shorten(&error.message)
-        )),
-    }
-}
-
-/// Whether the addon said so, and not the host about it.
-fn is_its_own(class: Class) -> bool {
-    use Class::{Corrupt, Denied, Failed, InvalidParameter, Unavailable, Unsupported};
-    matches!(class, InvalidParameter | Unavailable | Denied | Unsupported | Corrupt | Failed)
-}
-
-/// A run in a line.
-pub(crate) fn seen(ran: &Ran) -> String {
-    match &ran.outcome {
-        Err(error) => format!("{}: {}", error.class, command::shorten(&error.message)),
-        Ok(report) => {
-            let mut parts: Vec<String> = totals(report).iter().map(|(name, value)| format!("{name} {value}")).collect();
-            if !ran.artifacts.is_empty() {
-                let length: u64 = ran.artifacts.iter().map(|taken| taken.length).sum();
-                parts.push(format!("{} artifacts with {length} bytes", ran.artifacts.len()));
-            }
-            parts.push(format!("{} connections", ran.connections));
-            parts.join(", ")
-        }
-    }
 }

@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod descriptor;
 mod gate;
+mod judge;
 mod limits;
 mod outcome;
 mod proxy;
@@ -91,7 +92,9 @@ pub struct Bound {
 pub enum Compare {
     /// The totals (`tables`, `rows`, `bytes`) are.
     Facts,
-    /// And so are the artifacts: names, lengths, hashes.
+    /// And so are the artifacts' bytes, whatever their names: those may be numbers that shift.
+    Contents,
+    /// And so are their names.
     #[default]
     Bytes,
 }

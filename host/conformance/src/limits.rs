@@ -21,7 +21,9 @@ pub(crate) const SEGMENT_BYTES: u32 = 4096;
 /// One move through the proxy.
 pub(crate) const MOVE_BYTES: usize = 32 << 10;
 /// What an addon may hold for a stream that stands still: its own buffers and the sockets', a connection.
-pub(crate) const HELD_A_CONNECTION: u64 = 1 << 20;
+pub(crate) const HELD_BY_A_SOURCE: u64 = 1 << 20;
+/// The same of a sink. A socket's send buffer grows to more than one for receiving, and it is not the kit's to set.
+pub(crate) const HELD_BY_A_SINK: u64 = 2 << 20;
 /// A throttled run takes about so long.
 pub(crate) const THROTTLED: Duration = Duration::from_secs(3);
 /// An inbox's pieces: nothing is aligned to a prime.
@@ -30,6 +32,8 @@ pub(crate) const ODD_PIECE: usize = 1009;
 pub(crate) const PIECE: usize = 64 << 10;
 /// What is overwritten in an artifact to damage it.
 pub(crate) const DAMAGE_BYTES: u64 = 4 << 10;
+/// What is cut from an artifact's end: more than white space behind its data.
+pub(crate) const TAIL_BYTES: u64 = 16;
 /// A server that talks nonsense says so much of it.
 pub(crate) const NONSENSE_BYTES: usize = 16 << 10;
 /// What is shown of a command's output or an addon's message.

@@ -117,6 +117,13 @@ impl Proxy {
         self.state.gate.as_ref()
     }
 
+    /// Ends a stall: what was kept back goes on.
+    pub(crate) fn resume(&self) {
+        if let (Fault::Stall(..), Some(gate)) = (self.state.fault, &self.state.gate) {
+            gate.open();
+        }
+    }
+
     /// Waits until both sides have closed all connections; how many are still open then.
     pub(crate) async fn settled(&self, limit: Duration) -> usize {
         let mut open = self.state.open.subscribe();

@@ -2,8 +2,9 @@
 
 use crate::Error;
 use crate::case::{End, Refusal};
-use crate::check::{Expect, Kit, parameters};
+use crate::check::{Kit, parameters};
 use crate::descriptor;
+use crate::judge::{Expect, seen};
 use crate::limits::READY;
 use crate::outcome::{Done, Finding};
 use crate::proxy::Fault;
@@ -107,7 +108,7 @@ impl Kit<'_> {
         let ran = step.run(idle).await?;
         let done = self.judge(&ran, expect).await;
         if matches!(refusal, Refusal::Password | Refusal::HangsUp | Refusal::Nonsense) && ran.connections == 0 {
-            return Ok(Finding::problem(format!("it did not even connect: {}", crate::check::seen(&ran))));
+            return Ok(Finding::problem(format!("it did not even connect: {}", seen(&ran))));
         }
         Ok(done)
     }

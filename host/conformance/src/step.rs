@@ -125,6 +125,9 @@ impl<'a> Step<'a> {
         feeding.abort();
         let artifacts = taking.await.map_err(io::Error::other)??;
         let Handles { traffic, proxy, .. } = handles;
+        let reached = gate.is_reached() || proxy.gate().is_some_and(Gate::is_reached);
+        // That the addon has hung up comes behind the bytes that were kept back.
+        proxy.resume();
         let lingering = proxy.settled(SETTLE).await;
         let heard = lock(&secret).take();
         Ok(Ran {
@@ -136,7 +139,7 @@ impl<'a> Step<'a> {
             to_addon: proxy.count(Direction::ToAddon),
             to_application: proxy.count(Direction::ToApplication),
             read: traffic.read(),
-            reached: gate.is_reached() || proxy.gate().is_some_and(Gate::is_reached),
+            reached,
             lingering,
             outcome,
         })

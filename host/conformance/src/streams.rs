@@ -3,8 +3,9 @@
 use crate::Error;
 use crate::artifacts::{Damage, Offer, Taken, line_end};
 use crate::case::{End, Harm};
-use crate::check::{Expect, Kit, Whole, totals, totals_differ};
-use crate::limits::{DAMAGE_BYTES, HELD_A_CONNECTION, LOOK, ODD_PIECE, QUIET, THROTTLED};
+use crate::check::Kit;
+use crate::judge::{Expect, Whole, seen, totals, totals_differ};
+use crate::limits::{DAMAGE_BYTES, HELD_BY_A_SINK, HELD_BY_A_SOURCE, LOOK, ODD_PIECE, QUIET, TAIL_BYTES, THROTTLED};
 use crate::outcome::{Done, Finding};
 use crate::proxy::{Direction, Fault};
 use crate::refusals::idle;
@@ -160,17 +161,16 @@ impl Kit<'_> {
     /// One side stands still: the other must come to a stop too, instead of filling the addon. Then it goes on.
     pub(crate) async fn held_back(&self, end: End) -> Result<Done, Error> {
         let Some(mut step) = self.step(end) else { return Ok(Done::LeftOut("needs a binding".into())) };
-        let Some(whole) = (match end {
-            End::Source => &self.source,
-            End::Sink => &self.sink,
-        }) else {
-            return Ok(Done::LeftOut("the whole run did not pass".into()));
+        let (whole, held) = match end {
+            End::Source => (&self.source, HELD_BY_A_SOURCE),
+            End::Sink => (&self.sink, HELD_BY_A_SINK),
         };
-        let allowed = HELD_A_CONNECTION * whole.connections.max(1);
+        let Some(whole) = whole else { return Ok(Done::LeftOut("the whole run did not pass".into())) };
+        let allowed = held * whole.connections.max(1);
         let (direction, all) = self.course(end);
         let after = part(all, 10);
-        // What the host itself holds for a source: some chunks an artifact.
-        let needed = 3 * allowed;
+        // Otherwise an addon that holds everything could pass.
+        let needed = 2 * allowed;
         if all.saturating_sub(after) < needed {
             let why = format!("needs {needed} bytes of data and more, there are {all}: an addon might hold less");
             return Ok(Done::LeftOut(why));
@@ -192,9 +192,7 @@ impl Kit<'_> {
                 quiet(handles).await;
                 held.set(excess().saturating_sub(before));
                 handles.gate.open();
-                if let Some(gate) = handles.proxy.gate() {
-                    gate.open();
-                }
+                handles.proxy.resume();
             })
             .await?;
         if !ran.reached {
@@ -255,10 +253,10 @@ impl Kit<'_> {
                 offers.push(Offer { artifact: Artifact::new("no-such-artifact.of-the-conformance-kit"), ..other });
                 return Ok(Ok(()));
             }
-            _ if length < 2 => return Ok(Err(format!("its largest artifact has {length} bytes"))),
+            _ if length <= 2 * TAIL_BYTES => return Ok(Err(format!("its largest artifact has {length} bytes"))),
             Harm::Half => Damage::Short(length / 2),
             Harm::Broken => Damage::Broken(length / 2),
-            Harm::LastByte => Damage::Short(length - 1),
+            Harm::Tail => Damage::Short(length - TAIL_BYTES),
             Harm::Garbled | Harm::FirstGarbled => Damage::Garbled((length / 2).saturating_sub(DAMAGE_BYTES / 2)),
             Harm::LineEnd => {
                 let Some(file) = &victim.file else { return Ok(Err("it was not kept".into())) };
@@ -336,5 +334,5 @@ fn part(all: u64, percent: u8) -> u64 {
 }
 
 fn ended_before(ran: &Ran) -> String {
-    format!("it ended before it came so far: {}", crate::check::seen(ran))
+    format!("it ended before it came so far: {}", seen(ran))
 }

@@ -112,7 +112,9 @@ pub struct TestArgs {
 enum Comparison {
     /// The facts `tables`, `rows` and `bytes` are
     Facts,
-    /// And the artifacts are: names and hashes
+    /// And the artifacts' contents are, whatever their names
+    Contents,
+    /// And the artifacts' names are
     #[default]
     Bytes,
 }
@@ -132,6 +134,7 @@ pub async fn run(global: &Global, args: TestArgs, printer: Printer) -> Result<()
         sink_function: args.sink,
         compare: match args.compare {
             Comparison::Facts => Compare::Facts,
+            Comparison::Contents => Compare::Contents,
             Comparison::Bytes => Compare::Bytes,
         },
         volatile: args.volatile,

@@ -1,0 +1,127 @@
+//! The conformance kit as its users run it: every addon of ours passes it, and one that is bad does not.
+
+use std::fs;
+use std::process::Command;
+
+use coffer_e2e::{Coffer, addon, guests, manifest};
+use coffer_test_servers::{Postgres, PostgresOptions, PostgresVersion, sample};
+use serde_json::Value;
+
+/// Rows, in megabytes: what happens in the middle of a stream needs a middle, also over several connections.
+const ROWS: u32 = 16;
+
+/// What differs from addon to addon.
+struct Given {
+    component: std::path::PathBuf,
+    /// Manifests of the data and of the place to restore it into.
+    binding: Vec<String>,
+    restore: Vec<String>,
+    reset: String,
+    leftovers: String,
+    volatile: &'static str,
+    compare: &'static str,
+    /// Cases that an addon cannot have.
+    skipped: &'static [&'static str],
+}
+
+/// Runs the kit; everything must pass, and nothing be left out but what cannot be had.
+fn conforms(given: &Given, secret: &str) {
+    let coffer = Coffer::without_server();
+    coffer.keep_secret(secret);
+    let [binding, restore] =
+        [("binding.yaml", &given.binding), ("restore.yaml", &given.restore)].map(|(name, parts)| {
+            let file = coffer.folder().join(name);
+            fs::write(&file, parts.join("---\n")).unwrap();
+            file.display().to_string()
+        });
+    let component = given.component.display().to_string();
+    let mut arguments = vec!["addon", "test", &component, "--binding", &binding, "--restore-binding", &restore];
+    arguments.extend(["--reset", &given.reset, "--leftovers", &given.leftovers, "--volatile", given.volatile]);
+    arguments.extend(["--compare", given.compare]);
+    arguments.extend(["--output", "json"]);
+    let output = coffer.run(&arguments);
+    let result: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
+    let of = |verdict: &str| -> Vec<&str> {
+        let cases = result["cases"].as_array().unwrap().iter();
+        cases.filter(|case| case["verdict"] == verdict).map(|case| case["case"].as_str().unwrap()).collect()
+    };
+    assert!(output.success && of("failed").is_empty(), "{output}");
+    assert_eq!(of("skipped"), given.skipped, "{output}");
+    assert!(of("passed").len() > 50, "{output}");
+}
+
+/// A line of shell that runs a tool of a server's.
+fn line(tool: &Command, arguments: &str) -> String {
+    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', r"'\''"));
+    let set: String = tool
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={} ", name.to_str().unwrap(), quoted(value?))))
+        .collect();
+    format!("{set}{} {arguments}", quoted(tool.get_program()))
+}
+
+#[test]
+fn the_postgres_addon_conforms() {
+    let server = Postgres::start(PostgresVersion::V17, &PostgresOptions::default()).unwrap();
+    sample::create(&server, "shop", ROWS).unwrap();
+    let psql = |database: &str, sql: &str| {
+        line(&server.tool("psql"), &format!("-XqAt -v ON_ERROR_STOP=1 -d {database} -c \"{sql}\""))
+    };
+    let bound = |name: &str| vec![manifest::auth(name, server.password()), manifest::binding(name, &server, name)];
+    let sessions = "SELECT pid, state, query FROM pg_stat_activity WHERE application_name = 'coffer'";
+    let given = Given {
+        component: addon(),
+        binding: bound("shop"),
+        restore: bound("copy"),
+        // Not by force: a session that is left would be in the way, and that is right.
+        reset: [
+            psql("postgres", "DROP DATABASE IF EXISTS copy"),
+            psql("postgres", "CREATE DATABASE copy TEMPLATE template0"),
+        ]
+        .join(" && "),
+        leftovers: format!("left=$({}); echo \"$left\"; test -z \"$left\"", psql("postgres", sessions)),
+        volatile: "toc.dat",
+        // The files are numbered, and the copy has no comment on its database.
+        compare: "contents",
+        skipped: &[],
+    };
+    conforms(&given, server.password());
+}
+
+/// A kit that cannot fail is worth nothing. `tests/faults.rs` of the kit's own has one addon a fault.
+#[test]
+fn an_addon_that_says_little_of_itself_does_not_conform() {
+    let coffer = Coffer::without_server();
+    let guests = guests().display().to_string();
+    let output = coffer.run(&["addon", "test", &guests]);
+    assert!(!output.success && output.stderr.contains("does not conform"), "{output}");
+    let failed = |case: &str| output.stdout.lines().any(|line| line.starts_with(case) && line.contains("FAILED"));
+    assert!(failed("echo/descriptor") && failed("echo/unknown-parameter"), "{output}");
+}
+
+#[test]
+fn what_does_not_fit_together_is_said_before_anything_runs() {
+    let coffer = Coffer::without_server();
+    let component = addon().display().to_string();
+    let file = |name: &str, text: &str| {
+        let path = coffer.folder().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let alone = "apiVersion: coffer.dev/v1alpha1\nkind: AppBinding\nmetadata: {name: shop}\nspec:\n  type: postgresql\n  \
+                 clientConfig: {url: 'postgresql://127.0.0.1:1/shop', tlsMode: Disable}\n  secret: {name: shop-auth}\n";
+    let alone = file("alone.yaml", alone);
+    let other = file(
+        "other.yaml",
+        "apiVersion: coffer.dev/v1alpha1\nkind: AppBinding\nmetadata: {name: x}\nspec: {type: mongodb, clientConfig: {url: 'mongodb://127.0.0.1'}}\n",
+    );
+    for (arguments, word) in [
+        (vec!["--binding", &*alone], "shop-auth"),
+        (vec!["--binding", &*other], "mongodb"),
+        (vec!["--only", "source/cut-99"], "source/cut-99"),
+        (vec!["--params", "{}"], "--binding"),
+    ] {
+        let error = coffer.fails(&[&["addon", "test", &*component], &arguments[..]].concat());
+        assert!(error.contains(word), "{error}");
+    }
+}
