@@ -43,3 +43,8 @@ pub fn inbox(artifacts: impl IntoIterator<Item = Written>) -> Inbox {
 pub fn logged() -> Vec<(crate::host::Level, String)> {
     sys::LOG.take()
 }
+
+/// Asks the runs of this thread that listen to [`host::cancelled`](crate::host::cancelled) at the moment to stop.
+pub fn cancel() {
+    sys::cancel();
+}

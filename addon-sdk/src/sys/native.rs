@@ -214,8 +214,21 @@ pub fn log(level: Level, message: &str, _fields: &[(&str, String)]) {
 
 pub fn progress(_done: u64, _total: Option<u64>) {}
 
+thread_local! {
+    /// Runs of this thread that listen for being asked to stop.
+    static LISTENING: RefCell<Vec<futures::channel::oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
+}
+
 pub async fn cancelled() {
-    std::future::pending::<()>().await;
+    let (sender, receiver) = futures::channel::oneshot::channel();
+    LISTENING.with_borrow_mut(|listening| listening.push(sender));
+    let _ = receiver.await;
+}
+
+pub fn cancel() {
+    for listener in LISTENING.take() {
+        let _ = listener.send(());
+    }
 }
 
 /// Needs no runtime: a thread waits.

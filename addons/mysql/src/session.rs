@@ -5,6 +5,7 @@
 
 use crate::client::{Client, Flavor, Version};
 use crate::sql::literal;
+use coffer_addon::host::{self, Level};
 use coffer_addon::{Context as _, Error, Result};
 use std::ops::Range;
 use std::time::Duration;
@@ -16,12 +17,10 @@ const YEAR: &str = "31536000";
 type Setting = (&'static str, &'static str);
 
 /// Settings of both, as `SHOW VARIABLES` words them.
-const COMMON: [Setting; 17] = [
+const COMMON: [Setting; 16] = [
     ("autocommit", "ON"),
     ("completion_type", "NO_CHAIN"),
     ("time_zone", "+00:00"),
-    // Rows that are left out, or refused, unless a statement limits itself.
-    ("sql_select_limit", "18446744073709551615"),
     ("sql_big_selects", "ON"),
     ("sql_safe_updates", "OFF"),
     ("sql_auto_is_null", "OFF"),
@@ -60,7 +59,7 @@ const RESTORE: [Setting; 3] = [
     ("unique_checks", "OFF"),
 ];
 
-/// Wanted for a restore as well, where the user may: tables are then accepted as the source had them.
+/// Wanted for a restore as well, where the user may: tables are then made as the source had them.
 const WISHES: [Setting; 5] = [
     ("explicit_defaults_for_timestamp", "ON"),
     ("innodb_strict_mode", "OFF"),
@@ -68,6 +67,9 @@ const WISHES: [Setting; 5] = [
     ("sql_require_primary_key", "OFF"),
     ("system_versioning_insert_history", "ON"),
 ];
+
+/// The wishes without which the server refuses a table, and says so. Without the others it makes another one.
+const SPEAK_FOR_THEMSELVES: [&str; 2] = ["innodb_strict_mode", "sql_require_primary_key"];
 
 /// Versions of a flavor's servers, as [`Version::number`] has them: from the first to before the second.
 const fn supported(flavor: Flavor) -> Range<u32> {
@@ -139,14 +141,18 @@ pub async fn prepare_restore(client: &mut Client) -> Result<()> {
     for (name, value, is) in different(client, &WISHES).await? {
         let refused = client.try_execute(&format!("SET SESSION {name} = {}", value_of(value))).await?.err();
         if let Some(error) = refused {
-            coffer_addon::warn!("the server's {name} stays {is}, where {value} were better: {}", error.message);
+            let level = if SPEAK_FOR_THEMSELVES.contains(&name) { Level::Debug } else { Level::Warn };
+            host::log(level, &format!("the server's {name} stays {is}, not {value}: {}", error.message), &[]);
         }
     }
     Ok(())
 }
 
 async fn prepare(client: &mut Client, settings: &[Setting]) -> Result<()> {
-    client.execute("SET NAMES utf8mb4").await.context(|| "unable to prepare the session")?;
+    // A limit would cut every answer short that has none of its own, also that to the question for settings.
+    for sql in ["SET NAMES utf8mb4", "SET SESSION sql_select_limit = 18446744073709551615"] {
+        client.execute(sql).await.context(|| "unable to prepare the session")?;
+    }
     let wanted: Vec<Setting> = COMMON.iter().chain(settings).copied().collect();
     let changes = different(client, &wanted).await?;
     if changes.is_empty() {
