@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use coffer_test_servers::{Postgres, S3};
+use coffer_test_servers::certs::Authority;
+use coffer_test_servers::{Mysql, Postgres, S3};
 
 pub const NAMESPACE: &str = "demo";
 
@@ -21,20 +22,34 @@ pub fn secret(name: &str, entries: &[(&str, &str)]) -> String {
 
 /// An AppBinding for a database, its credentials in the Secret `<name>-auth`.
 pub fn binding(name: &str, server: &Postgres, database: &str) -> String {
-    let tls = match server.authority() {
+    application(name, "postgresql", &server.url(database), server.authority())
+}
+
+/// An AppBinding for one database of a server, or for all.
+pub fn mysql_binding(name: &str, server: &Mysql, database: Option<&str>) -> String {
+    let kind = if server.version().is_mariadb() { "mariadb" } else { "mysql" };
+    let url = format!("{}/{}", server.url().trim_end_matches('/'), database.unwrap_or_default());
+    application(name, kind, &url, server.authority())
+}
+
+fn application(name: &str, kind: &str, url: &str, authority: Option<&Authority>) -> String {
+    let tls = match authority {
         None => "    tlsMode: Disable\n".to_owned(),
         Some(authority) => format!("    caBundle: {}\n", base64(authority.certificate().as_bytes())),
     };
-    let url = server.url(database);
     of(
         "AppBinding",
         name,
-        &format!("  type: postgresql\n  clientConfig:\n    url: {url}\n{tls}  secret: {{name: {name}-auth}}"),
+        &format!("  type: {kind}\n  clientConfig:\n    url: {url}\n{tls}  secret: {{name: {name}-auth}}"),
     )
 }
 
 pub fn auth(name: &str, password: &str) -> String {
-    secret(&format!("{name}-auth"), &[("username", Postgres::USER), ("password", password)])
+    login(name, Postgres::USER, password)
+}
+
+pub fn login(name: &str, user: &str, password: &str) -> String {
+    secret(&format!("{name}-auth"), &[("username", user), ("password", password)])
 }
 
 pub fn local_storage(name: &str, path: &Path) -> String {

@@ -1,18 +1,22 @@
-//! The usual scene of a test: a PostgreSQL with the sample database, a server of ours with the addon, a repository on
-//! disk, and a BackupConfiguration `shop` that brings them together.
+//! The usual scene of a test: a database server with the sample database `shop`, a server of ours with the addon for it, a
+//! repository on disk, and a BackupConfiguration `shop` that brings them together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coffer_test_servers::cache::run;
-use coffer_test_servers::{Postgres, PostgresOptions, PostgresVersion, sample, tools};
+use coffer_test_servers::{Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions, PostgresVersion};
+use coffer_test_servers::{mysql, sample, tools};
 
 use crate::manifest::{self, NAMESPACE};
-use crate::{Coffer, addon};
+use crate::{Coffer, addon, programs};
 
-pub struct Scene {
+/// The password of the repository `shop`.
+pub const REPOSITORY_PASSWORD: &str = "repository-pässword-5d2b";
+
+pub struct Scene<S = Postgres> {
     pub coffer: Coffer,
-    pub postgres: Postgres,
+    pub server: S,
 }
 
 /// `status.error` of a session.
@@ -34,26 +38,21 @@ impl Failure {
     }
 }
 
-impl Scene {
-    /// The password of the repository `shop`.
-    pub const REPOSITORY_PASSWORD: &str = "repository-pässword-5d2b";
-
-    pub fn new(version: PostgresVersion, options: &PostgresOptions) -> Self {
-        let postgres = Postgres::start(version, options).unwrap();
-        sample::create(&postgres, "shop", sample::SMALL).unwrap();
+impl<S> Scene<S> {
+    /// `binding` are the manifests of the AppBinding `shop` and its Secret, which has `password`.
+    fn set_up(server: S, addon: &Path, binding: [String; 2], password: &str, task: &str) -> Self {
         let coffer = Coffer::start();
-        coffer.keep_secret(postgres.password());
-        coffer.keep_secret(Self::REPOSITORY_PASSWORD);
-        coffer.ok(&["addon", "install", &addon().display().to_string(), "--grant-requested"]);
-        let scene = Self { coffer, postgres };
+        coffer.keep_secret(password);
+        coffer.keep_secret(REPOSITORY_PASSWORD);
+        coffer.ok(&["addon", "install", &addon.display().to_string(), "--grant-requested"]);
+        let scene = Self { coffer, server };
         std::fs::create_dir_all(scene.backups()).unwrap();
+        scene.coffer.apply(&binding);
         scene.coffer.apply(&[
-            manifest::auth("shop", scene.postgres.password()),
-            manifest::binding("shop", &scene.postgres, "shop"),
             manifest::local_storage("disk", &scene.backups()),
-            manifest::repository_key("shop", Self::REPOSITORY_PASSWORD),
+            manifest::repository_key("shop", REPOSITORY_PASSWORD),
             manifest::repository("shop", "disk"),
-            manifest::configuration("shop", "shop", "shop", "postgres-backup", "{jobs: 2}", ""),
+            manifest::configuration("shop", "shop", "shop", task, "{jobs: 2}", ""),
         ]);
         scene
     }
@@ -85,12 +84,43 @@ impl Scene {
         failure
     }
 
+    /// Runs stock restic on the repository `shop`; fails unless it is content.
+    pub fn restic(&self, arguments: &[&str]) -> String {
+        self.restic_of(tools::restic().unwrap(), arguments)
+    }
+
+    pub fn restic_of(&self, program: PathBuf, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command.arg("--repo").arg(self.backups().join("shop")).arg("--no-cache").args(arguments);
+        let output = run(command.env("RESTIC_PASSWORD", REPOSITORY_PASSWORD)).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    /// The ids of the snapshots that stock restic lists; none when there is no repository yet.
+    pub fn snapshots(&self) -> Vec<String> {
+        if !self.backups().join("shop/config").exists() {
+            return Vec::new();
+        }
+        let list: serde_json::Value = serde_json::from_str(&self.restic(&["snapshots", "--json"])).unwrap();
+        list.as_array().unwrap().iter().map(|snapshot| snapshot["id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Scene<Postgres> {
+    pub fn new(version: PostgresVersion, options: &PostgresOptions) -> Self {
+        let server = Postgres::start(version, options).unwrap();
+        sample::create(&server, "shop", sample::SMALL).unwrap();
+        let binding = [manifest::auth("shop", server.password()), manifest::binding("shop", &server, "shop")];
+        let password = server.password().to_owned();
+        Self::set_up(server, &addon(), binding, &password, "postgres-backup")
+    }
+
     /// Restores the latest snapshot into a new, empty database of the same server, known as an AppBinding of its name.
     pub fn restores_to(&self, database: &str) {
-        self.postgres.psql("postgres", &format!("create database {database} template template0")).unwrap();
+        self.server.psql("postgres", &format!("create database {database} template template0")).unwrap();
         self.coffer.apply(&[
-            manifest::auth(database, self.postgres.password()),
-            manifest::binding(database, &self.postgres, database),
+            manifest::auth(database, self.server.password()),
+            manifest::binding(database, &self.server, database),
         ]);
         self.coffer.ok(&[
             "restore",
@@ -104,25 +134,24 @@ impl Scene {
             "postgres-restore",
         ]);
     }
+}
 
-    /// Runs stock restic on the repository `shop`; fails unless it is content.
-    pub fn restic(&self, arguments: &[&str]) -> String {
-        self.restic_of(tools::restic().unwrap(), arguments)
+impl Scene<Mysql> {
+    pub fn mysql(version: MysqlVersion, options: &MysqlOptions) -> Self {
+        let server = Mysql::start(version, options).unwrap();
+        mysql::sample::create(&server, "shop", sample::SMALL).unwrap();
+        let binding = [
+            manifest::login("shop", Mysql::USER, server.password()),
+            manifest::mysql_binding("shop", &server, Some("shop")),
+        ];
+        let password = server.password().to_owned();
+        Self::set_up(server, &programs::mysql_addon(), binding, &password, "mysql-backup")
     }
 
-    pub fn restic_of(&self, program: PathBuf, arguments: &[&str]) -> String {
-        let mut command = Command::new(program);
-        command.arg("--repo").arg(self.backups().join("shop")).arg("--no-cache").args(arguments);
-        let output = run(command.env("RESTIC_PASSWORD", Self::REPOSITORY_PASSWORD)).unwrap();
-        String::from_utf8(output).unwrap()
-    }
-
-    /// The ids of the snapshots that stock restic lists; none when there is no repository yet.
-    pub fn snapshots(&self) -> Vec<String> {
-        if !self.backups().join("shop/config").exists() {
-            return Vec::new();
-        }
-        let list: serde_json::Value = serde_json::from_str(&self.restic(&["snapshots", "--json"])).unwrap();
-        list.as_array().unwrap().iter().map(|snapshot| snapshot["id"].as_str().unwrap().to_owned()).collect()
+    /// Restores the latest snapshot into a database of another name on the same server.
+    pub fn restores_to(&self, database: &str) {
+        let params = format!("rename={{\"shop\": \"{database}\"}}");
+        let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--task", "mysql-restore", "--param", &params];
+        self.coffer.ok(&restore);
     }
 }

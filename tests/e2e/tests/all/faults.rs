@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use coffer_e2e::manifest::{self, NAMESPACE};
-use coffer_e2e::{Coffer, Scene};
+use coffer_e2e::{Coffer, REPOSITORY_PASSWORD, Scene};
 use coffer_test_servers::compare::{Database, same_rows};
 use coffer_test_servers::{PostgresOptions, PostgresVersion, S3};
 
@@ -18,13 +18,13 @@ fn scene() -> Scene {
 /// the dump waits for the lock. The lock lasts as long as the server or `seconds`.
 fn backup_that_hangs(scene: &Scene, seconds: u32) -> (String, std::process::Child) {
     let lock = format!("begin; lock table awkward.empty in access exclusive mode; select pg_sleep({seconds})");
-    let locker = scene.postgres.tool("psql").args(["--quiet", "--dbname=shop", "--command", &lock]).spawn().unwrap();
+    let locker = scene.server.tool("psql").args(["--quiet", "--dbname=shop", "--command", &lock]).spawn().unwrap();
     let locked =
         "select count(*) from pg_locks where relation = 'awkward.empty'::regclass and mode = 'AccessExclusiveLock'";
-    scene.coffer.wait_for("locked", |_| scene.postgres.psql("shop", &format!("{locked} and granted")).unwrap() == "1");
+    scene.coffer.wait_for("locked", |_| scene.server.psql("shop", &format!("{locked} and granted")).unwrap() == "1");
     let session = scene.coffer.ok(&["backup", "shop", "-n", NAMESPACE, "--no-wait"]).trim().to_owned();
     let waits = "select count(*) from pg_locks where not granted";
-    scene.coffer.wait_for("waiting", |_| scene.postgres.psql("shop", waits).unwrap() != "0");
+    scene.coffer.wait_for("waiting", |_| scene.server.psql("shop", waits).unwrap() != "0");
     (session, locker)
 }
 
@@ -42,12 +42,12 @@ fn ends_as(coffer: &Coffer, kind: &str, name: &str, wanted: &str) {
 fn the_server_dies_in_the_middle_of_a_dump() {
     let mut scene = scene();
     let (session, mut locker) = backup_that_hangs(&scene, 600);
-    scene.postgres.kill9();
+    scene.server.kill9();
     locker.wait().unwrap();
     ends_as(&scene.coffer, "backupsession", &session, "Failed");
     assert_eq!(scene.snapshots(), Vec::<String>::new());
     assert!(scene.coffer.serves());
-    scene.postgres.start_again().unwrap();
+    scene.server.start_again().unwrap();
     scene.backs_up();
     scene.restic(&["check", "--read-data"]);
 }
@@ -56,23 +56,22 @@ fn the_server_dies_in_the_middle_of_a_dump() {
 fn the_server_dies_in_the_middle_of_a_restore() {
     let mut scene = scene();
     scene.backs_up();
-    scene.postgres.psql("postgres", "create database copy template template0").unwrap();
-    scene.coffer.apply(&[
-        manifest::auth("copy", scene.postgres.password()),
-        manifest::binding("copy", &scene.postgres, "copy"),
-    ]);
+    scene.server.psql("postgres", "create database copy template template0").unwrap();
+    scene
+        .coffer
+        .apply(&[manifest::auth("copy", scene.server.password()), manifest::binding("copy", &scene.server, "copy")]);
     // Holds up whoever makes a trigger or a foreign key: that comes after the rows.
     let lock = "begin; lock table pg_trigger in access exclusive mode; select pg_sleep(600)";
-    let mut locker = scene.postgres.tool("psql").args(["--quiet", "--dbname=copy", "--command", lock]).spawn().unwrap();
+    let mut locker = scene.server.tool("psql").args(["--quiet", "--dbname=copy", "--command", lock]).spawn().unwrap();
     let locked =
         "select count(*) from pg_locks where relation = 'pg_trigger'::regclass and mode = 'AccessExclusiveLock'";
-    scene.coffer.wait_for("locked", |_| scene.postgres.psql("copy", locked).unwrap() == "1");
+    scene.coffer.wait_for("locked", |_| scene.server.psql("copy", locked).unwrap() == "1");
     let restore =
         ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "postgres-restore", "--no-wait"];
     let session = scene.coffer.ok(&restore).trim().to_owned();
     let waits = "select count(*) from pg_locks where not granted";
-    scene.coffer.wait_for("waiting", |_| scene.postgres.psql("postgres", waits).unwrap() != "0");
-    scene.postgres.kill9();
+    scene.coffer.wait_for("waiting", |_| scene.server.psql("postgres", waits).unwrap() != "0");
+    scene.server.kill9();
     locker.wait().unwrap();
     ends_as(&scene.coffer, "restoresession", &session, "Failed");
     assert!(scene.coffer.serves());
@@ -93,7 +92,7 @@ fn our_server_is_killed_in_the_middle_of_a_backup() {
     locker.kill().unwrap();
     locker.wait().unwrap();
     scene
-        .postgres
+        .server
         .psql("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'shop'")
         .unwrap();
     // No unlocking by hand.
@@ -108,11 +107,11 @@ fn a_session_that_is_deleted_is_cancelled() {
     let (session, mut locker) = backup_that_hangs(&scene, 600);
     scene.coffer.ok(&["delete", "backupsession", &session, "-n", NAMESPACE]);
     let waits = "select count(*) from pg_locks where not granted";
-    scene.coffer.wait_for("gone", |_| scene.postgres.psql("shop", waits).unwrap() == "0");
+    scene.coffer.wait_for("gone", |_| scene.server.psql("shop", waits).unwrap() == "0");
     locker.kill().unwrap();
     locker.wait().unwrap();
     scene
-        .postgres
+        .server
         .psql("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'shop'")
         .unwrap();
     scene.backs_up();
@@ -127,7 +126,7 @@ fn the_store_goes_away_in_the_middle_of_a_backup() {
     scene.coffer.apply(&[
         manifest::s3_keys("bucket", S3::SECRET_KEY),
         manifest::s3_storage("bucket", &s3),
-        manifest::repository_key("far", Scene::REPOSITORY_PASSWORD),
+        manifest::repository_key("far", REPOSITORY_PASSWORD),
         manifest::repository("far", "bucket"),
         manifest::configuration("shop", "shop", "far", "postgres-backup", "{}", ""),
     ]);
@@ -136,13 +135,13 @@ fn the_store_goes_away_in_the_middle_of_a_backup() {
     locker.kill().unwrap();
     locker.wait().unwrap();
     let sleepers = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'";
-    scene.postgres.psql("postgres", sleepers).unwrap();
+    scene.server.psql("postgres", sleepers).unwrap();
     ends_as(&scene.coffer, "backupsession", &session, "Failed");
     s3.start_again().unwrap();
     scene.backs_up();
     scene.restores_to("copy");
     let (source, copy) =
-        (Database { server: &scene.postgres, name: "shop" }, Database { server: &scene.postgres, name: "copy" });
+        (Database { server: &scene.server, name: "shop" }, Database { server: &scene.server, name: "copy" });
     same_rows(source, copy).unwrap();
 }
 
@@ -161,7 +160,7 @@ fn the_disk_is_full() {
     scene.coffer.start_by(confined);
     scene.coffer.apply(&[
         manifest::local_storage("small", &small),
-        manifest::repository_key("tight", Scene::REPOSITORY_PASSWORD),
+        manifest::repository_key("tight", REPOSITORY_PASSWORD),
         manifest::repository("tight", "small"),
         manifest::configuration("tight", "shop", "tight", "postgres-backup", "{}", ""),
     ]);

@@ -2,7 +2,7 @@
 //! on serving.
 
 use coffer_e2e::manifest::{self, NAMESPACE};
-use coffer_e2e::{Coffer, Scene};
+use coffer_e2e::{Coffer, REPOSITORY_PASSWORD, Scene};
 use coffer_test_servers::{PostgresOptions, PostgresVersion, S3};
 
 const BACKUP: [&str; 4] = ["backup", "shop", "-n", NAMESPACE];
@@ -37,10 +37,10 @@ fn a_wrong_password() {
 #[test]
 fn an_absent_server() {
     let mut scene = scene();
-    scene.postgres.kill9();
+    scene.server.kill9();
     let params = "{timeout: 2s}";
     scene.coffer.apply(&[manifest::configuration("shop", "shop", "shop", "postgres-backup", params, "")]);
-    let address = format!("127.0.0.1:{}", scene.postgres.port());
+    let address = format!("127.0.0.1:{}", scene.server.port());
     scene.backup_fails("shop").must_be("Unavailable", &[&address]);
     must_be_unharmed(scene);
 }
@@ -63,7 +63,7 @@ fn an_unreachable_or_refusing_store() {
     scene.coffer.apply(&[
         manifest::s3_keys("bucket", "not-the-secret-key-8"),
         manifest::s3_storage("bucket", &s3),
-        manifest::repository_key("far", Scene::REPOSITORY_PASSWORD),
+        manifest::repository_key("far", REPOSITORY_PASSWORD),
         manifest::repository("far", "bucket"),
         manifest::configuration("shop", "shop", "far", "postgres-backup", "{}", ""),
     ]);
@@ -79,10 +79,9 @@ fn a_folder_of_something_else() {
     let folder = scene.backups().join("private");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("diary.txt"), "dear diary").unwrap();
-    scene.coffer.apply(&[
-        manifest::repository_key("private", Scene::REPOSITORY_PASSWORD),
-        manifest::repository("private", "disk"),
-    ]);
+    scene
+        .coffer
+        .apply(&[manifest::repository_key("private", REPOSITORY_PASSWORD), manifest::repository("private", "disk")]);
     let into = manifest::configuration("shop", "shop", "private", "postgres-backup", "{}", "");
     must_mention(&scene.coffer.fails(&["apply", "-f", &scene.coffer.manifest_file(&[into])]), &["demo/private"]);
     scene.backup_fails("shop").must_be("Invalid", &["Repository demo/private"]);
@@ -96,7 +95,7 @@ fn a_storage_that_is_not_there() {
     let scene = scene();
     scene.coffer.apply(&[
         manifest::local_storage("unmounted", &scene.coffer.folder().join("mnt")),
-        manifest::repository_key("far", Scene::REPOSITORY_PASSWORD),
+        manifest::repository_key("far", REPOSITORY_PASSWORD),
         manifest::repository("far", "unmounted"),
         manifest::configuration("shop", "shop", "far", "postgres-backup", "{}", ""),
     ]);
@@ -144,7 +143,7 @@ fn a_secret_without_the_key() {
     let failure = scene.backup_fails("shop");
     failure.must_be("Denied", &["password"]);
     assert!(failure.hint.contains("shop-auth"), "{failure:?}");
-    scene.coffer.apply(&[manifest::auth("shop", scene.postgres.password())]);
+    scene.coffer.apply(&[manifest::auth("shop", scene.server.password())]);
     scene.coffer.ok(&["delete", "secret", "shop-key", "-n", NAMESPACE]);
     scene.coffer.apply(&[manifest::secret("shop-key", &[("PASSWORD", "x")])]);
     scene.backup_fails("shop").must_be("NotFound", &["Secret demo/shop-key", "RESTIC_PASSWORD"]);

@@ -4,6 +4,8 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod addons;
+mod conformance;
 mod faults;
 mod input;
 mod main_job;
+mod mysql;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use coffer_e2e::manifest::{self, NAMESPACE};
-use coffer_e2e::{Scene, addon};
+use coffer_e2e::{REPOSITORY_PASSWORD, Scene, addon};
 use coffer_test_servers::cache::run;
 use coffer_test_servers::compare::{Database, same_dump, same_rows};
 use coffer_test_servers::{Auth, Postgres, PostgresOptions, PostgresVersion, S3, Tls, tools};
@@ -19,11 +19,10 @@ fn must_be_equal(one: (&Postgres, &str), other: (&Postgres, &str)) {
 fn must_be_restorable_without_coffer(scene: &Scene, restic: &Path) {
     let dump = scene.coffer.folder().join("dump");
     scene.restic_of(restic.to_owned(), &["restore", "latest", "--target", dump.to_str().unwrap()]);
-    assert!(scene.postgres.restore_list(&dump).unwrap().contains("TABLE DATA shop orders_2024h2"));
-    scene.postgres.psql("postgres", "create database by_hand template template0").unwrap();
-    run(scene.postgres.tool("pg_restore").args(["--exit-on-error", "--jobs=2", "--dbname=by_hand"]).arg(&dump))
-        .unwrap();
-    must_be_equal((&scene.postgres, "shop"), (&scene.postgres, "by_hand"));
+    assert!(scene.server.restore_list(&dump).unwrap().contains("TABLE DATA shop orders_2024h2"));
+    scene.server.psql("postgres", "create database by_hand template template0").unwrap();
+    run(scene.server.tool("pg_restore").args(["--exit-on-error", "--jobs=2", "--dbname=by_hand"]).arg(&dump)).unwrap();
+    must_be_equal((&scene.server, "shop"), (&scene.server, "by_hand"));
     std::fs::remove_dir_all(dump).unwrap();
 }
 
@@ -37,7 +36,7 @@ fn a_backup_restores_to_an_equal_database_and_stock_tools_accept_it() {
         scene.restic_of(tools::restic_old().unwrap(), &["check", "--read-data"]);
         must_be_restorable_without_coffer(&scene, &tools::restic().unwrap());
         scene.restores_to("copy");
-        must_be_equal((&scene.postgres, "shop"), (&scene.postgres, "copy"));
+        must_be_equal((&scene.server, "shop"), (&scene.server, "copy"));
 
         // Again: nothing is new, so nearly nothing is stored.
         let before = folder_size(&scene.backups());
@@ -66,8 +65,7 @@ fn a_snapshot_of_an_older_server_restores_on_a_newer_one() {
         "--task",
         "postgres-restore",
     ]);
-    let (source, copy) =
-        (Database { server: &scene.postgres, name: "shop" }, Database { server: &newer, name: "copy" });
+    let (source, copy) = (Database { server: &scene.server, name: "shop" }, Database { server: &newer, name: "copy" });
     assert!(same_rows(source, copy).unwrap().len() > 30);
 }
 
@@ -77,7 +75,7 @@ fn every_way_to_authenticate_works() {
         let scene = Scene::new(PostgresVersion::V15, &PostgresOptions { auth, ..PostgresOptions::default() });
         scene.backs_up();
         scene.restores_to("copy");
-        must_be_equal((&scene.postgres, "shop"), (&scene.postgres, "copy"));
+        must_be_equal((&scene.server, "shop"), (&scene.server, "copy"));
     }
 }
 
@@ -86,7 +84,7 @@ fn tls_with_our_own_authority_works_and_another_name_is_refused() {
     let scene = Scene::new(PostgresVersion::V17, &PostgresOptions { tls: Tls::Required, ..PostgresOptions::default() });
     scene.backs_up();
     scene.restores_to("copy");
-    must_be_equal((&scene.postgres, "shop"), (&scene.postgres, "copy"));
+    must_be_equal((&scene.server, "shop"), (&scene.server, "copy"));
     drop(scene);
 
     let options = PostgresOptions {
@@ -106,11 +104,11 @@ fn a_client_certificate_is_shown_where_one_is_asked_for() {
     let scene = Scene::new(PostgresVersion::V17, &options);
     let error = scene.coffer.fails(&["backup", "shop", "-n", NAMESPACE]);
     assert!(error.to_lowercase().contains("certificate"), "{error}");
-    let identity = scene.postgres.authority().unwrap().client("coffer").unwrap();
+    let identity = scene.server.authority().unwrap().client("coffer").unwrap();
     scene.coffer.keep_secret(identity.key.lines().nth(1).unwrap());
     scene.coffer.apply(&[
         manifest::secret("shop-tls", &[("tls.crt", &identity.certificate), ("tls.key", &identity.key)]),
-        manifest::binding("shop", &scene.postgres, "shop").trim_end().to_owned() + "\n  tlsSecret: {name: shop-tls}\n",
+        manifest::binding("shop", &scene.server, "shop").trim_end().to_owned() + "\n  tlsSecret: {name: shop-tls}\n",
     ]);
     scene.backs_up();
     assert_eq!(scene.snapshots().len(), 1);
@@ -124,18 +122,18 @@ fn an_s3_bucket_holds_the_repository() {
     scene.coffer.apply(&[
         manifest::s3_keys("bucket", S3::SECRET_KEY),
         manifest::s3_storage("bucket", &s3),
-        manifest::repository_key("far", Scene::REPOSITORY_PASSWORD),
+        manifest::repository_key("far", REPOSITORY_PASSWORD),
         manifest::repository("far", "bucket"),
         manifest::configuration("shop", "shop", "far", "postgres-backup", "{}", ""),
     ]);
     scene.backs_up();
     scene.restores_to("copy");
-    must_be_equal((&scene.postgres, "shop"), (&scene.postgres, "copy"));
+    must_be_equal((&scene.server, "shop"), (&scene.server, "copy"));
     // The server keeps objects as files, so restic judges them there: over S3 this server lists no packs, not even those
     // that restic itself wrote.
     let mut restic = Command::new(tools::restic().unwrap());
     restic.arg("--repo").arg(s3.bucket_folder().join("far")).args(["--no-cache", "check", "--read-data"]);
-    run(restic.env("RESTIC_PASSWORD", Scene::REPOSITORY_PASSWORD)).unwrap();
+    run(restic.env("RESTIC_PASSWORD", REPOSITORY_PASSWORD)).unwrap();
 }
 
 #[test]
@@ -146,9 +144,9 @@ fn a_full_database_is_refused_and_clean_replaces_what_is_there() {
     let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "postgres-restore"];
     let error = scene.coffer.fails(&restore);
     assert!(error.contains("empty") || error.contains("exists"), "{error}");
-    scene.postgres.psql("copy", "delete from awkward.value; drop view shop.good_customer").unwrap();
+    scene.server.psql("copy", "delete from awkward.value; drop view shop.good_customer").unwrap();
     scene.coffer.ok(&[&restore[..], &["--param", "clean=true"]].concat());
-    must_be_equal((&scene.postgres, "shop"), (&scene.postgres, "copy"));
+    must_be_equal((&scene.server, "shop"), (&scene.server, "copy"));
 }
 
 #[test]
