@@ -1,6 +1,5 @@
-//! How many rows each table gave, as `metadata` has it: GLib's key file, a section a table.
+//! How many rows each table gave, as `metadata` has it: GLib's key file, a section a table, named as the table's files are.
 
-use super::words::{Quotes, words};
 use crate::layout::METADATA;
 use coffer_addon::{Error, Incoming, Result};
 use std::collections::BTreeMap;
@@ -8,9 +7,9 @@ use std::collections::BTreeMap;
 /// A hundred bytes a table.
 const MAX: usize = 64 * 1024 * 1024;
 
-/// Rows by database and table, as they were called there.
+/// Rows by [`crate::layout::Table::file`].
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<(String, String), u64>);
+pub struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
     pub async fn read(incoming: &mut Incoming) -> Result<Counts> {
@@ -18,8 +17,8 @@ impl Counts {
         Self::parse(std::str::from_utf8(&bytes)?)
     }
 
-    pub fn rows(&self, database: &str, table: &str) -> Option<u64> {
-        self.0.get(&(database.to_string(), table.to_string())).copied()
+    pub fn rows(&self, file: &str) -> Option<u64> {
+        self.0.get(file).copied()
     }
 
     fn parse(text: &str) -> Result<Counts> {
@@ -27,7 +26,7 @@ impl Counts {
         let mut table = None;
         for line in text.lines().map(str::trim) {
             if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                table = names(section);
+                table = file(section);
             } else if let (Some(table), Some((key, value))) = (&table, line.split_once('='))
                 && key.trim().eq_ignore_ascii_case("rows")
             {
@@ -40,13 +39,10 @@ impl Counts {
     }
 }
 
-/// Database and table of `` `a`.`b` ``.
-fn names(section: &str) -> Option<(String, String)> {
-    let parts: Vec<_> = words(section, Quotes::default()).collect();
-    match parts.as_slice() {
-        [database, dot, table] if dot.is(".") => Some((database.name()?.into_owned(), table.name()?.into_owned())),
-        _ => None,
-    }
+/// `a.b` of `` `a`.`b` ``; names of files hold no quotes.
+fn file(section: &str) -> Option<String> {
+    let (database, table) = section.strip_prefix('`')?.strip_suffix('`')?.split_once("`.`")?;
+    Some(format!("{database}.{table}"))
 }
 
 #[cfg(test)]
@@ -55,10 +51,10 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_the_section() {
-        let text = "# Started\n[config]\nquote-character = BACKTICK\nrows = 9\n\n[source]\nFile = x\n\n[`shop`.`or``ders`]\n\
+        let text = "# Started\n[config]\nquote-character = BACKTICK\nrows = 9\n\n[source]\nFile = x\n\n[`shop`.`mydumper_0`]\n\
                     real_table_name=or`ders\nrows = 12\n\n[`shop`.`v`]\nis_view = 1\n";
         let counts = Counts::parse(text).expect("parsed");
-        assert_eq!(counts.rows("shop", "or`ders"), Some(12));
+        assert_eq!(counts.rows("shop.mydumper_0"), Some(12));
         assert_eq!(counts.0.len(), 1);
         assert!(Counts::parse("[`a`.`b`]\nrows = many").is_err());
     }

@@ -113,7 +113,7 @@ impl<'a> Loader<'a> {
             .ok_or_else(|| Error::Corrupt(format!("{} did not come: the dump is not whole", layout::METADATA)))?;
         let rows = self.rows.borrow();
         for (database, table) in self.plan.tables_with_rows() {
-            let given = wanted.rows(&database.name, &table.name);
+            let given = wanted.rows(&table.file);
             let given = given.ok_or_else(|| {
                 let name = self.plan.table(database, table);
                 Error::Corrupt(format!("{} does not say how many rows {name} has", layout::METADATA))
