@@ -4,19 +4,19 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-use super::Mysql;
+use super::{Mysql, MysqlVersion};
 use crate::compare::Checksum;
 use crate::error::{Error, Result};
 
-/// Prints, in hexadecimal, one `select` a table with rows: its name, how many, and the sum of 60 bits of each row's MD5.
-/// Columns are compared by their bytes; numbers and enumerations, for which HEX means something else, by their text.
+/// Prints, in hexadecimal, one `select` a table with rows: its name, how many, and the sum of 60 bits of each row's hash.
+/// Names are compared in hexadecimal, too: MariaDB's schema takes `a` for `A`. When a row's version began, which a copy cannot keep, does not count. Columns are compared by their bytes; numbers and enumerations, for which HEX means something else, by their text.
 const CHECKSUMS: &str = "
 set session group_concat_max_len = 4000000, time_zone = '+00:00';
 select hex(concat(
-    'select ', quote(name), ', count(*), coalesce(sum(cast(conv(left(md5(concat_ws('','', ',
-    columns, ')), 15), 16, 10) as unsigned)), 0) from `', replace(database(), '`', '``'), '`.`', replace(name, '`', '``'), '`;'))
+    'select ', quote(name), ', count(*), coalesce(sum(cast(conv(left(sha2(concat_ws('','', ',
+    columns, '), 256), 15), 16, 10) as unsigned)), 0) from `', replace(database(), '`', '``'), '`.`', replace(name, '`', '``'), '`;'))
 from (
-    select table_name as name, group_concat(
+    select max(table_name) as name, group_concat(
         case
             when data_type in ('float', 'double') then concat('coalesce(concat(', column_quoted, ' + 0e0), ''N'')')
             when data_type = 'decimal' then concat('coalesce(concat(', column_quoted, '), ''N'')')
@@ -29,10 +29,11 @@ from (
         select c.table_name, c.data_type, c.ordinal_position,
             concat('`', replace(c.column_name, '`', '``'), '`') as column_quoted
         from information_schema.columns as c
-        join information_schema.tables as t on t.table_schema = c.table_schema and t.table_name = c.table_name
+        join information_schema.tables as t on t.table_schema = c.table_schema and hex(t.table_name) = hex(c.table_name)
         where t.table_schema = database() and t.table_type not in ('VIEW', 'SEQUENCE', 'TEMPORARY')
+            /*M!100300 and coalesce(c.generation_expression, '') not in ('ROW START', 'ROW END') */
     ) as quoted
-    group by table_name
+    group by hex(table_name)
     union all
     select table_name, '`next_not_cached_value`'
     from information_schema.tables where table_schema = database() and table_type = 'SEQUENCE'
@@ -42,7 +43,12 @@ order by name;
 
 /// A checksum of every table and every sequence of a database, by name. History of system-versioned tables is left out.
 pub fn checksums(server: &Mysql, database: &str) -> Result<Vec<Checksum>> {
-    let selects = server.query(database, CHECKSUMS)?;
+    let selects = if server.version() == MysqlVersion::MySql55 {
+        // Without TLS it has no SHA-2; the newest MySQL has no MD5.
+        server.query(database, CHECKSUMS.replace("sha2(", "md5(").replace("), 256)", "))"))?
+    } else {
+        server.query(database, CHECKSUMS)?
+    };
     let mut script = b"set session time_zone = '+00:00';\n".to_vec();
     for line in selects.lines() {
         script.extend(unhex(line).ok_or_else(|| Error::Different(format!("not hexadecimal: {line}")))?);
@@ -125,9 +131,22 @@ fn significant_lines(dump: &[u8]) -> Vec<String> {
         if let Some((count, sum)) = rows.take() {
             lines.push(format!("{count} rows, sum {sum:016x}"));
         }
-        lines.push(String::from_utf8_lossy(line).into_owned());
+        lines.push(without_implied_charset(&String::from_utf8_lossy(line)));
     }
     lines
+}
+
+/// Leaves out the character set of a column that has a collation, which implies it. MySQL prints it when it was once
+/// written down, and its own dump writes it down only every second time.
+fn without_implied_charset(line: &str) -> String {
+    let Some((before, after)) = line.split_once(" CHARACTER SET ") else { return line.to_owned() };
+    let implied = after
+        .split_once(" COLLATE ")
+        .filter(|(charset, rest)| rest.strip_prefix(charset).is_some_and(|rest| rest.starts_with('_')));
+    match implied {
+        Some((_, rest)) if line.starts_with("  `") => format!("{before} COLLATE {rest}"),
+        _ => line.to_owned(),
+    }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -86,8 +86,8 @@ fn tls_is_verified_where_asked_for_and_required_where_the_server_says_so() {
         };
         assert_eq!(connect(&server, Mysql::USER, server.password(), &[&authority, verify]).unwrap(), "coffer@%");
         let refused = connect(&server, Mysql::USER, server.password(), &[off]).unwrap_err().to_string();
-        // MariaDB does not say why.
-        let reason = if version.is_mariadb() { "1045" } else { "3159" };
+        // Older servers do not say why.
+        let reason = if version == MysqlVersion::MariaDb1011 { "1045" } else { "3159" };
         assert!(refused.contains(reason), "{refused}");
         let stranger = server.folder.join("stranger.crt");
         fs::write(&stranger, Authority::new().unwrap().certificate()).unwrap();
@@ -121,4 +121,38 @@ fn a_failed_script_says_why_and_a_failed_start_shows_the_log() {
     let options = MysqlOptions { settings, ..MysqlOptions::default() };
     let error = Mysql::start(MysqlVersion::MariaDb118, &options).err().unwrap().to_string();
     assert!(error.contains("no_such_setting"), "{error}");
+}
+
+/// Set for the process that is to die.
+const DOOMED: &str = "COFFER_TEST_DOOMED";
+
+#[test]
+fn a_server_dies_with_its_owner() {
+    use std::io::{BufRead, BufReader};
+
+    if std::env::var_os(DOOMED).is_some() {
+        let server = Mysql::start(MysqlVersion::MariaDb118, &MysqlOptions::default()).unwrap();
+        println!("{DOOMED} {} {}", server.port(), server.folder.display());
+        std::thread::park();
+        drop(server);
+    }
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "mysql::tests::a_server_dies_with_its_owner", "--nocapture"])
+        .env(DOOMED, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let line = lines.find_map(|line| line.unwrap().split_once(DOOMED).map(|(_, rest)| rest.trim().to_owned()));
+    let (port, folder) = line.as_deref().and_then(|line| line.split_once(' ')).unwrap();
+    let port = port.parse().unwrap();
+    assert!(crate::process::listens(port) && Path::new(folder).is_dir());
+    // SIGKILL: nothing of the owner's runs any more.
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let gone = (0..1500).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        !crate::process::listens(port) && !Path::new(folder).exists()
+    });
+    assert!(gone, "{folder} or its server is still there");
 }
