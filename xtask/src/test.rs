@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use coffer_test_servers::{PostgresVersion, s3, tools};
+use coffer_test_servers::{MysqlVersion, PostgresVersion, s3, tools};
 
 use crate::shell::{Error, Result, cargo, heading, run as run_command, say, target_folder};
 use crate::{addons, generate};
@@ -33,11 +33,23 @@ pub fn run() -> Result<()> {
         ("COFFER_RESTIC_OLD", tools::restic_old()?),
         ("COFFER_KUBECTL", tools::kubectl()?),
         ("COFFER_S3S_FS", s3::program()?),
+        ("COFFER_MYDUMPER", tools::mydumper_programs()?),
         ("COFFER_ADDONS", wasm),
         ("COFFER_BIN", target_folder()?.join("debug/coffer")),
     ] {
         say(format_args!("{variable}={}", path.display()));
         tests.env(variable, path);
+    }
+    for version in MysqlVersion::ALL {
+        match version.programs() {
+            Ok(path) => {
+                say(format_args!("{}={}", version.variable(), path.display()));
+                tests.env(version.variable(), path);
+            }
+            // It comes by Maven, which not every machine has; the tests that miss it say so and are counted.
+            Err(error) if version == MysqlVersion::MySql55 => say(format_args!("no {}: {error}", version.name())),
+            Err(error) => return Err(error.into()),
+        }
     }
 
     heading("tests");
