@@ -1,19 +1,25 @@
 //! `cargo xtask bench`: what a backup and a restore cost, against what a user would take instead, on the same database
 //! in the same run. Seconds belong to the machine they were measured on; the ratios are what to look at.
 
+mod application;
+
 use std::path::Path;
 use std::process::Command;
 
-use coffer_test_servers::compare::{Database, same_rows};
-use coffer_test_servers::{Postgres, PostgresOptions, PostgresVersion, sample, tools};
+use coffer_test_servers::{sample, tools};
 
 use crate::addons;
 use crate::measure::{self, Cost};
 use crate::shell::{Result, cargo, heading, megabytes, output, run as run_command, say, table, target_folder};
 use crate::stage::{Place, REPOSITORY_PASSWORD, User, restic_on};
+use application::{Application, Kind};
 
 #[derive(clap::Args)]
 pub struct Options {
+    /// What to back up; may be repeated, and without it all take their turn
+    #[arg(value_enum, value_name = "APPLICATION")]
+    applications: Vec<Kind>,
+
     /// About how many megabytes of rows the sample database has
     #[arg(long, default_value_t = sample::DEMO, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..10_000))]
     size: u32,
@@ -35,61 +41,10 @@ pub fn run(options: &Options) -> Result<()> {
     let coffer = target.join("release/coffer");
     let restic = tools::restic()?;
 
-    heading("the sample database");
-    let server = Postgres::start(PostgresVersion::V17, &PostgresOptions::default())?;
-    sample::create(&server, "shop", options.size)?;
-    let size: u64 = server.psql("shop", "select pg_database_size('shop')")?.parse().unwrap_or(0);
-    say(format_args!("{} on PostgreSQL 17", megabytes(size)));
-    let postmaster = server.process_id().unwrap_or_default();
-
-    let [mut backup, mut restic_backup, mut restore, mut restic_restore] =
-        [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
-    for round in 1..=options.runs {
-        heading(format_args!("round {round} of {}", options.runs));
-        // Each round backs up into repositories that are new, so that nothing is there to be skipped.
-        let place = Place::anew(&target.join("bench"))?;
-        let theirs = place.backups.join("stock-restic");
-        let serve = place.serve(&coffer)?;
-        let user = User { coffer: &coffer, place: &place };
-        let addon = wasm.join("coffer_addon_postgres.wasm");
-        user.runs(&["addon", "install", &addon.display().to_string(), "--grant-requested"])?;
-        place.write_manifest(&server)?;
-        user.runs(&["apply", "-f", &place.manifest.display().to_string()])?;
-        let ours = |arguments: &[&str]| {
-            let mut command = Command::new(&coffer);
-            command.arg("--data-dir").arg(&place.data).args(arguments);
-            measure::worker(&mut command, serve.id(), postmaster)
-        };
-
-        run_command(restic_on(&restic, &theirs).arg("init"))?;
-        restic_backup.push(pipeline(
-            &server,
-            &restic,
-            &theirs,
-            "pg_dump shop | restic backup --quiet --stdin --stdin-filename shop.sql",
-            postmaster,
-        )?);
-        backup.push(ours(&["backup", "shop", "-n", "demo"])?);
-
-        empty(&server, "copy")?;
-        restic_restore.push(pipeline(
-            &server,
-            &restic,
-            &theirs,
-            "restic dump latest shop.sql | psql --quiet --output=/dev/null copy",
-            postmaster,
-        )?);
-        server.psql("postgres", "create database before template shop")?;
-        empty(&server, "shop")?;
-        restore.push(ours(&["restore", "-n", "demo", "--config", "shop", "--task", "postgres-restore"])?);
-        same_rows(Database { server: &server, name: "before" }, Database { server: &server, name: "shop" })?;
-        server.psql("postgres", "drop database before")?;
+    let kinds = if options.applications.is_empty() { Kind::ALL.as_slice() } else { &options.applications };
+    for kind in kinds {
+        compare(*kind, options, &Programs { coffer: &coffer, restic: &restic, wasm: &wasm }, &target)?;
     }
-
-    heading("figures");
-    say(format_args!("sample database {}, best of {} runs, everything on one machine", megabytes(size), options.runs));
-    report("backup", [("pg_dump | restic backup --stdin", best(&restic_backup)), ("coffer backup", best(&backup))]);
-    report("restore", [("restic dump | psql", best(&restic_restore)), ("coffer restore", best(&restore))]);
     if !options.no_engine {
         heading("the repository engine alone");
         let engine = ["run", "--release", "--package", "coffer-repository", "--example", "engine_bench"];
@@ -103,31 +58,77 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn empty(server: &Postgres, database: &str) -> Result<()> {
-    server.psql("postgres", &format!("drop database if exists {database} with (force)"))?;
-    server.psql("postgres", &format!("create database {database} template template0"))?;
+struct Programs<'a> {
+    coffer: &'a Path,
+    restic: &'a Path,
+    /// The folder of the addons.
+    wasm: &'a Path,
+}
+
+fn compare(kind: Kind, options: &Options, programs: &Programs, target: &Path) -> Result<()> {
+    heading(format_args!("the sample database on {}", kind.name()));
+    let application = Application::start(kind, options.size)?;
+    let size = application.size()?;
+    say(format_args!("{} on {}", megabytes(size), kind.name()));
+    let server = application.process_id();
+
+    let [mut backup, mut restic_backup, mut restore, mut restic_restore] =
+        [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for round in 1..=options.runs {
+        heading(format_args!("{}, round {round} of {}", kind.name(), options.runs));
+        // Each round backs up into repositories that are new, so that nothing is there to be skipped.
+        let place = Place::anew(&target.join("bench"))?;
+        let theirs = place.backups.join("stock-restic");
+        let serve = place.serve(programs.coffer)?;
+        let user = User { coffer: programs.coffer, place: &place };
+        let addon = programs.wasm.join(kind.addon());
+        user.runs(&["addon", "install", &addon.display().to_string(), "--grant-requested"])?;
+        place.write_manifest(&application.binding())?;
+        user.runs(&["apply", "-f", &place.manifest.display().to_string()])?;
+        let ours = |arguments: &[&str]| {
+            let mut command = Command::new(programs.coffer);
+            command.arg("--data-dir").arg(&place.data).args(arguments);
+            measure::worker(&mut command, serve.id(), server)
+        };
+
+        run_command(restic_on(programs.restic, &theirs).arg("init"))?;
+        let dump = format!("{} | restic backup --quiet --stdin --stdin-filename shop.sql", application.dump()?);
+        restic_backup.push(pipeline(&application, programs.restic, &theirs, &dump)?);
+        backup.push(ours(&["backup", "shop", "-n", "demo"])?);
+
+        application.empty("copy")?;
+        let load = format!("restic dump latest shop.sql | {}", application.load("copy")?);
+        restic_restore.push(pipeline(&application, programs.restic, &theirs, &load)?);
+        let restored = application.before_restore()?;
+        let mut arguments = vec!["restore", "-n", "demo", "--config", "shop", "--task", kind.restore_task()];
+        arguments.extend(restored.parameters);
+        restore.push(ours(&arguments)?);
+        application.same_rows(restored.source, restored.copy)?;
+        application.after_restore()?;
+    }
+
+    heading(format_args!("figures for {}", kind.name()));
+    say(format_args!("sample database {}, best of {} runs, everything on one machine", megabytes(size), options.runs));
+    let [dump, load] = kind.stock();
+    report(
+        "backup",
+        [(&format!("{dump} | restic backup --stdin"), best(&restic_backup)), ("coffer backup", best(&backup))],
+    );
+    report("restore", [(&format!("restic dump | {load}"), best(&restic_restore)), ("coffer restore", best(&restore))]);
     Ok(())
 }
 
 /// A shell pipeline of the server's own tools and restic.
-fn pipeline(server: &Postgres, restic: &Path, repository: &Path, script: &str, postmaster: u32) -> Result<Cost> {
+fn pipeline(application: &Application, restic: &Path, repository: &Path, script: &str) -> Result<Cost> {
     say(format_args!("\n$ {script}"));
-    // A tool's command brings the environment in which it finds the server.
-    let tool = server.tool("psql");
-    let programs = Path::new(tool.get_program()).parent().unwrap_or(Path::new("")).display().to_string();
     let mut shell = Command::new("bash");
-    for (name, value) in tool.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let programs = application.environment(&mut shell)?;
     let path = std::env::var("PATH").unwrap_or_default();
     let restic_folder = restic.parent().unwrap_or(Path::new("")).display().to_string();
-    shell.env("PATH", format!("{programs}:{restic_folder}:{path}"));
+    shell.env("PATH", format!("{}:{restic_folder}:{path}", programs.display()));
     shell.env("RESTIC_REPOSITORY", repository).env("RESTIC_PASSWORD", REPOSITORY_PASSWORD);
     shell.args(["-o", "pipefail", "-c", script]);
-    measure::command(&mut shell, postmaster)
+    measure::command(&mut shell, application.process_id())
 }
 
 fn best(costs: &[Cost]) -> Cost {

@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
     let user = User { coffer: &coffer, place: &place };
     let addon = wasm.join("coffer_addon_postgres.wasm");
     user.runs(&["addon", "install", &addon.display().to_string(), "--grant-requested"])?;
-    place.write_manifest(&server)?;
+    place.write_manifest(&(&server).into())?;
     user.runs(&["apply", "-f", &place.manifest.display().to_string()])?;
     steps.time("control plane up, manifest applied", place.manifest.display().to_string());
 

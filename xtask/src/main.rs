@@ -33,7 +33,7 @@ enum Task {
     Addons,
     /// Write the generated files: CRDs, the command-line reference
     Generate(generate::Options),
-    /// Measure against `pg_dump | restic` and `restic | psql`, in one run
+    /// Measure against the database's own dump piped into restic and back, in one run
     Bench(bench::Options),
 }
 

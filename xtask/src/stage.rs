@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use coffer_test_servers::Postgres;
 use coffer_test_servers::process::{Process, wait_until};
+use coffer_test_servers::{Mysql, Postgres};
 
 use crate::shell::{AtPath, Error, Result, run as run_command, say};
 
@@ -23,6 +23,31 @@ pub struct Place {
     pub dump: PathBuf,
     pub manifest: PathBuf,
     pub log: PathBuf,
+}
+
+/// What the manifest says of the database `shop`.
+pub struct Binding<'a> {
+    pub kind: &'a str,
+    pub url: String,
+    pub user: &'a str,
+    pub password: &'a str,
+    /// The Task that backs it up.
+    pub task: &'a str,
+}
+
+impl<'a> From<&'a Postgres> for Binding<'a> {
+    fn from(server: &'a Postgres) -> Self {
+        let (url, password) = (server.url("shop"), server.password());
+        Self { kind: "postgresql", url, user: Postgres::USER, password, task: "postgres-backup" }
+    }
+}
+
+impl<'a> From<&'a Mysql> for Binding<'a> {
+    fn from(server: &'a Mysql) -> Self {
+        let kind = if server.version().is_mariadb() { "mariadb" } else { "mysql" };
+        let (url, password) = (format!("{}/shop", server.url()), server.password());
+        Self { kind, url, user: Mysql::USER, password, task: "mysql-backup" }
+    }
 }
 
 impl Place {
@@ -42,11 +67,14 @@ impl Place {
         })
     }
 
-    /// Writes the manifest of everything, with the server's address and password.
-    pub fn write_manifest(&self, server: &Postgres) -> Result<()> {
+    /// Writes the manifest of everything.
+    pub fn write_manifest(&self, binding: &Binding) -> Result<()> {
         let manifest = MANIFEST
-            .replace("{{port}}", &server.port().to_string())
-            .replace("{{password}}", server.password())
+            .replace("{{type}}", binding.kind)
+            .replace("{{url}}", &binding.url)
+            .replace("{{user}}", binding.user)
+            .replace("{{password}}", binding.password)
+            .replace("{{task}}", binding.task)
             .replace("{{repository-password}}", REPOSITORY_PASSWORD)
             .replace("{{backups}}", &self.backups.display().to_string());
         fs::write(&self.manifest, manifest).at(&self.manifest)

@@ -1,0 +1,207 @@
+//! What is backed up in a benchmark: a server with the sample database `shop`, and what a user would take for it instead.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+use coffer_test_servers::{
+    Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions, PostgresVersion, compare, mysql, sample,
+};
+
+use crate::shell::Result;
+use crate::stage::Binding;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Postgres,
+    Mysql,
+    Mariadb,
+}
+
+pub enum Application {
+    Postgres(Postgres),
+    Mysql(Mysql),
+}
+
+/// Where a restore reads and writes, and what it is told.
+pub struct Restored {
+    pub source: &'static str,
+    pub copy: &'static str,
+    pub parameters: &'static [&'static str],
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::Mariadb];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL 17",
+            Self::Mysql => MysqlVersion::MySql97.name(),
+            Self::Mariadb => MysqlVersion::MariaDb118.name(),
+        }
+    }
+
+    pub fn addon(self) -> &'static str {
+        match self {
+            Self::Postgres => "coffer_addon_postgres.wasm",
+            Self::Mysql | Self::Mariadb => "coffer_addon_mysql.wasm",
+        }
+    }
+
+    pub fn restore_task(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres-restore",
+            Self::Mysql | Self::Mariadb => "mysql-restore",
+        }
+    }
+
+    /// What dumps and what loads without Coffer.
+    pub fn stock(self) -> [&'static str; 2] {
+        match self {
+            Self::Postgres => ["pg_dump", "psql"],
+            Self::Mysql => ["mysqldump", "mysql"],
+            Self::Mariadb => ["mariadb-dump", "mariadb"],
+        }
+    }
+}
+
+impl Application {
+    /// Starts a server and fills `shop` with about `size` megabytes of rows.
+    pub fn start(kind: Kind, size: u32) -> Result<Self> {
+        let version = match kind {
+            Kind::Postgres => {
+                let server = Postgres::start(PostgresVersion::V17, &PostgresOptions::default())?;
+                sample::create(&server, "shop", size)?;
+                return Ok(Self::Postgres(server));
+            }
+            Kind::Mysql => MysqlVersion::MySql97,
+            Kind::Mariadb => MysqlVersion::MariaDb118,
+        };
+        let server = Mysql::start(version, &MysqlOptions::default())?;
+        mysql::sample::create(&server, "shop", size)?;
+        Ok(Self::Mysql(server))
+    }
+
+    /// Of `shop`, in bytes.
+    pub fn size(&self) -> Result<u64> {
+        let size = match self {
+            Self::Postgres(server) => server.psql("shop", "select pg_database_size('shop')")?,
+            Self::Mysql(server) => server.mysql(
+                "analyze table shop.item; select sum(data_length + index_length) from information_schema.tables \
+                 where table_schema = 'shop'",
+            )?,
+        };
+        Ok(size.lines().last().and_then(|size| size.parse().ok()).unwrap_or(0))
+    }
+
+    pub fn process_id(&self) -> u32 {
+        let process = match self {
+            Self::Postgres(server) => server.process_id(),
+            Self::Mysql(server) => server.process_id(),
+        };
+        process.unwrap_or_default()
+    }
+
+    pub fn binding(&self) -> Binding<'_> {
+        match self {
+            Self::Postgres(server) => server.into(),
+            Self::Mysql(server) => server.into(),
+        }
+    }
+
+    /// A shell command that prints a dump of `shop`.
+    pub fn dump(&self) -> Result<String> {
+        match self {
+            Self::Postgres(_) => Ok("pg_dump shop".into()),
+            Self::Mysql(server) => {
+                let mut dump = server.tool("mysqldump")?;
+                dump.args(["--single-transaction", "--routines", "--events", "--hex-blob", "shop"]);
+                Ok(line(&dump))
+            }
+        }
+    }
+
+    /// A shell command that reads such a dump into a database.
+    pub fn load(&self, database: &str) -> Result<String> {
+        match self {
+            Self::Postgres(_) => Ok(format!("psql --quiet --output=/dev/null {database}")),
+            Self::Mysql(server) => Ok(line(server.tool("mysql")?.arg(database))),
+        }
+    }
+
+    /// Sets what those commands need to find the server; returns the folder of its programs.
+    pub fn environment(&self, shell: &mut Command) -> Result<PathBuf> {
+        let tool = match self {
+            Self::Postgres(server) => server.tool("psql"),
+            Self::Mysql(server) => server.tool("mysql")?,
+        };
+        for (name, value) in tool.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Ok(Path::new(tool.get_program()).parent().unwrap_or(Path::new("")).to_owned())
+    }
+
+    pub fn empty(&self, database: &str) -> Result<()> {
+        match self {
+            Self::Postgres(server) => {
+                server.psql("postgres", &format!("drop database if exists {database} with (force)"))?;
+                server.psql("postgres", &format!("create database {database} template template0"))?;
+            }
+            Self::Mysql(server) => {
+                server.mysql(&format!("drop database if exists {database}; create database {database}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL's own restores go where the binding says, so the source has to make room.
+    pub fn before_restore(&self) -> Result<Restored> {
+        match self {
+            Self::Postgres(server) => {
+                server.psql("postgres", "create database before template shop")?;
+                self.empty("shop")?;
+                Ok(Restored { source: "before", copy: "shop", parameters: &[] })
+            }
+            Self::Mysql(_) => {
+                self.empty("restored")?;
+                let parameters = &["--param", "rename={shop: restored}"];
+                Ok(Restored { source: "shop", copy: "restored", parameters })
+            }
+        }
+    }
+
+    pub fn same_rows(&self, source: &str, copy: &str) -> Result<()> {
+        match self {
+            Self::Postgres(server) => {
+                compare::same_rows(
+                    compare::Database { server, name: source },
+                    compare::Database { server, name: copy },
+                )?;
+            }
+            Self::Mysql(server) => {
+                let database = |name| mysql::compare::Database { server, name };
+                mysql::compare::same_rows(database(source), database(copy))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what [`Self::before_restore`] made.
+    pub fn after_restore(&self) -> Result<()> {
+        match self {
+            Self::Postgres(server) => server.psql("postgres", "drop database before")?,
+            Self::Mysql(server) => server.mysql("drop database restored")?,
+        };
+        Ok(())
+    }
+}
+
+/// As a shell reads it. No argument here needs quotes.
+fn line(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
+}
