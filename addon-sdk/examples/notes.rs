@@ -10,17 +10,11 @@ const HEADER: &str = "notes 1 ";
 /// Longer lines than this no server sends.
 const LONGEST: usize = 64 << 10;
 
-#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Dump {
     /// How many notes there may be at most; more fail the dump. 0: any number.
     max_notes: u64,
-}
-
-impl Default for Dump {
-    fn default() -> Self {
-        Dump { max_notes: 0 }
-    }
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]

@@ -20,6 +20,8 @@ pub(crate) struct Whole {
     pub(crate) totals: BTreeMap<String, String>,
     pub(crate) to_addon: u64,
     pub(crate) to_application: u64,
+    /// Over the connections, as the addon took and gave it.
+    pub(crate) exchanged: u64,
     pub(crate) connections: u64,
 }
 

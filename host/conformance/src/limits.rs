@@ -14,16 +14,14 @@ pub(crate) const LOOK: Duration = Duration::from_millis(100);
 pub(crate) const QUIET: Duration = Duration::from_millis(1500);
 /// What an action that waits is told to wait, when the application cannot be reached.
 pub(crate) const READY: &str = "3s";
-/// Between application and addon, a direction: small, so that what the proxy counts is what the addon has taken.
+/// Between application and addon, a direction: small, so that what stands still in the proxy does so for the addon soon.
 pub(crate) const SOCKET_BYTES: usize = 64 << 10;
 /// Segments of a proxied connection. Loopback's own, 64 KiB long, would give each socket megabytes of buffer.
 pub(crate) const SEGMENT_BYTES: u32 = 4096;
 /// One move through the proxy.
 pub(crate) const MOVE_BYTES: usize = 32 << 10;
-/// What an addon may hold for a stream that stands still: its own buffers and the sockets', a connection.
-pub(crate) const HELD_BY_A_SOURCE: u64 = 1 << 20;
-/// The same of a sink. A socket's send buffer grows to more than one for receiving, and it is not the kit's to set.
-pub(crate) const HELD_BY_A_SINK: u64 = 2 << 20;
+/// What an addon may hold for streams that stand still, a connection: some buffers of the protocol's and the artifacts'.
+pub(crate) const HELD_A_CONNECTION: u64 = 1 << 20;
 /// A throttled run takes about so long.
 pub(crate) const THROTTLED: Duration = Duration::from_secs(3);
 /// An inbox's pieces: nothing is aligned to a prime.

@@ -57,6 +57,8 @@ pub(crate) struct Ran {
     pub(crate) connections: u64,
     pub(crate) to_addon: u64,
     pub(crate) to_application: u64,
+    /// The same of both, as the addon took and gave it.
+    pub(crate) exchanged: u64,
     /// Artifacts' bytes that the sink took.
     pub(crate) read: u64,
     /// Whether a fault or hold in the middle of a stream came to happen.
@@ -138,6 +140,7 @@ impl<'a> Step<'a> {
             connections: proxy.accepted(),
             to_addon: proxy.count(Direction::ToAddon),
             to_application: proxy.count(Direction::ToApplication),
+            exchanged: traffic.exchanged(),
             read: traffic.read(),
             reached,
             lingering,

@@ -5,7 +5,7 @@ use crate::artifacts::{Damage, Offer, Taken, line_end};
 use crate::case::{End, Harm};
 use crate::check::Kit;
 use crate::judge::{Expect, Whole, seen, totals, totals_differ};
-use crate::limits::{DAMAGE_BYTES, HELD_BY_A_SINK, HELD_BY_A_SOURCE, LOOK, ODD_PIECE, QUIET, TAIL_BYTES, THROTTLED};
+use crate::limits::{DAMAGE_BYTES, HELD_A_CONNECTION, LOOK, ODD_PIECE, QUIET, TAIL_BYTES, THROTTLED};
 use crate::outcome::{Done, Finding};
 use crate::proxy::{Direction, Fault};
 use crate::refusals::idle;
@@ -23,6 +23,7 @@ impl Whole {
             totals: totals(report),
             to_addon: ran.to_addon,
             to_application: ran.to_application,
+            exchanged: ran.exchanged,
             connections: ran.connections,
         })
     }
@@ -161,36 +162,37 @@ impl Kit<'_> {
     /// One side stands still: the other must come to a stop too, instead of filling the addon. Then it goes on.
     pub(crate) async fn held_back(&self, end: End) -> Result<Done, Error> {
         let Some(mut step) = self.step(end) else { return Ok(Done::LeftOut("needs a binding".into())) };
-        let (whole, held) = match end {
-            End::Source => (&self.source, HELD_BY_A_SOURCE),
-            End::Sink => (&self.sink, HELD_BY_A_SINK),
+        let whole = match end {
+            End::Source => &self.source,
+            End::Sink => &self.sink,
         };
-        let Some(whole) = whole else { return Ok(Done::LeftOut("the whole run did not pass".into())) };
-        let allowed = held * whole.connections.max(1);
-        let (direction, all) = self.course(end);
-        let after = part(all, 10);
+        let (Some(whole), Some(source)) = (whole, &self.source) else {
+            return Ok(Done::LeftOut("the whole run did not pass".into()));
+        };
+        let (artifacts, exchanged) = (source.bytes(), whole.exchanged);
+        // What of the connections is not in the artifacts, or the other way round, may come all at once.
+        let allowed = HELD_A_CONNECTION * whole.connections.max(1) + artifacts.abs_diff(exchanged);
         // Otherwise an addon that holds everything could pass.
         let needed = 2 * allowed;
-        if all.saturating_sub(after) < needed {
-            let why = format!("needs {needed} bytes of data and more, there are {all}: an addon might hold less");
+        if artifacts.min(exchanged) < needed {
+            let why = format!("needs {needed} bytes of data and more, there are {artifacts}: an addon might hold less");
             return Ok(Done::LeftOut(why));
         }
         match end {
-            End::Source => step.hold_after = Some(part(whole.bytes(), 10)),
-            End::Sink => step.fault = Fault::Stall(direction, after),
+            End::Source => step.hold_after = Some(part(artifacts, 10)),
+            End::Sink => step.fault = Fault::Stall(Direction::ToApplication, part(whole.to_application, 10)),
         }
         let held = Cell::new(0);
         let ran = step
             .run(async |handles: &Handles| {
                 reached(handles).await;
-                // What one side has taken beyond what the other was given.
-                let excess = || match end {
-                    End::Source => handles.proxy.count(direction).saturating_sub(handles.traffic.written()),
-                    End::Sink => handles.traffic.read().saturating_sub(handles.proxy.count(direction)),
-                };
-                let before = excess();
                 quiet(handles).await;
-                held.set(excess().saturating_sub(before));
+                // What was taken on one side beyond what was given on the other, in the measure of the taken.
+                let traffic = &handles.traffic;
+                held.set(match end {
+                    End::Source => traffic.exchanged().saturating_sub(scaled(traffic.written(), exchanged, artifacts)),
+                    End::Sink => traffic.read().saturating_sub(scaled(traffic.exchanged(), artifacts, exchanged)),
+                });
                 handles.gate.open();
                 handles.proxy.resume();
             })
@@ -202,11 +204,10 @@ impl Kit<'_> {
         match self.as_before(end, &ran).await {
             Done::Found(mut finding) => {
                 if held > allowed {
-                    finding
-                        .problems
-                        .push(format!("it took {held} bytes that it could not pass on, {allowed} are allowed"));
+                    let problem = format!("it took {held} bytes that it could not pass on, {allowed} are allowed");
+                    finding.problems.push(problem);
                 }
-                finding.seen = format!("{held} bytes taken meanwhile; {}", finding.seen);
+                finding.seen = format!("{held} of {allowed} bytes held; {}", finding.seen);
                 Ok(Done::Found(finding))
             }
             left_out => Ok(left_out),
@@ -318,7 +319,9 @@ async fn reached(handles: &Handles) {
 async fn quiet(handles: &Handles) {
     let moves = || {
         let proxy = |direction| handles.proxy.count(direction);
-        [proxy(Direction::ToAddon), proxy(Direction::ToApplication), handles.traffic.read(), handles.traffic.written()]
+        let traffic = &handles.traffic;
+        let streams = [traffic.read(), traffic.written(), traffic.exchanged()];
+        (proxy(Direction::ToAddon), proxy(Direction::ToApplication), streams)
     };
     let (mut mark, mut since) = (moves(), Instant::now());
     while since.elapsed() < QUIET {
@@ -327,6 +330,12 @@ async fn quiet(handles: &Handles) {
             (mark, since) = (moves(), Instant::now());
         }
     }
+}
+
+/// `count` of `from`, as so many of `to`.
+fn scaled(count: u64, to: u64, from: u64) -> u64 {
+    let scaled = u128::from(count) * u128::from(to) / u128::from(from.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 fn part(all: u64, percent: u8) -> u64 {

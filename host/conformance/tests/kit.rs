@@ -133,6 +133,13 @@ async fn the_tutorials_addon_conforms() {
     assert!(conformance.peak_memory < 8 << 20, "{} bytes for an addon that streams", conformance.peak_memory);
 }
 
+/// `docs/authoring.md` shows what is tried here, letter for letter.
+#[test]
+fn the_manual_shows_this_addon() {
+    let manual = include_str!("../../../docs/authoring.md");
+    assert!(manual.contains(concat!("```rust\n", include_str!("../../../addon-sdk/examples/notes.rs"), "```\n")));
+}
+
 /// The cases that fail are these and no others. Its sink gathers all of a file, which is a fault of its own.
 async fn fails(fault: &str, only: &[&str], expected: &[&str]) {
     let Some(conformance) = run(1, fault, only, &["source/throttled", "sink/throttled", "sink/held-back"]).await else {

@@ -39,6 +39,11 @@ impl Traffic {
         self.written.load(Relaxed)
     }
 
+    /// From and to the application, as the guest has taken and given it; a connection counts as a byte or two more.
+    pub fn exchanged(&self) -> u64 {
+        self.others.load(Relaxed)
+    }
+
     /// The most linear memory that the component has had so far, in bytes.
     pub fn memory(&self) -> u64 {
         self.memory.load(Relaxed)

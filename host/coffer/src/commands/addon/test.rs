@@ -24,13 +24,13 @@ Examples:
   coffer addon test notes.wasm                                    the descriptor and the parameters' schemas only
   coffer addon test notes.wasm --binding notes.yaml               and everything that reads: the application is not changed
   coffer addon test postgres.wasm --binding shop.yaml \\
-    --restore-binding copy.yaml --reset 'dropdb --if-exists copy && createdb copy' \\
-    --leftovers \"psql -Atc 'SELECT 1 / (1 - count(*)) FROM pg_stat_activity WHERE …'\" \\
-    --volatile toc.dat                                            and everything that writes, into a database of its own
+    --restore-binding copy.yaml --reset ./empty-the-copy.sh \\
+    --leftovers ./find-sessions-and-locks.sh \\
+    --compare contents --volatile toc.dat                         and everything that writes, into a database of its own
   coffer addon test notes.wasm --binding notes.yaml --only 'source/cut-*'
 
 A binding is a manifest with an AppBinding and its Secret, as for `coffer apply`.
-The data should have 8 MB or more: what happens in the middle of a stream needs a middle.";
+The data should have 8 MB or more for each connection: what happens in the middle of a stream needs a middle.";
 
 /// Try an addon on its application, and on all that goes wrong in real life
 ///
@@ -114,7 +114,7 @@ enum Comparison {
     Facts,
     /// And the artifacts' contents are, whatever their names
     Contents,
-    /// And the artifacts' names are
+    /// And the artifacts' names are, too
     #[default]
     Bytes,
 }
