@@ -10,7 +10,7 @@
 //! | `<db>.<table>-schema-triggers.sql` | triggers, in the order they act in |
 //! | `<db>-schema-post.sql` | routines, packages, events |
 //! | `<db>.<table>.<part>.sql` | rows as INSERT statements; parts of one table come in no order |
-//! | `coffer/users.sql` | accounts, roles and grants, where myloader does not look |
+//! | `coffer/users.sql`, `coffer/grants.sql` | accounts and roles, before all else; what they are granted, after it; where myloader does not look |
 //! | `metadata` | GLib's key file that myloader asks for: position, rows of each table. Always the last artifact |
 //!
 //! `<db>`, `<table>` are [`file_name`]s: a name that is not plain is `mydumper_<n>` there, and its real name is in the statements,
@@ -29,17 +29,19 @@ pub const INDEX: &str = "coffer.json";
 pub const METADATA: &str = "metadata";
 /// Accounts, out of myloader's sight: it takes every `.sql` beside `metadata` for a table's.
 pub const USERS: &str = "coffer/users.sql";
+/// What accounts are granted, which names objects.
+pub const GRANTS: &str = "coffer/grants.sql";
 /// The version of [`Index`] that this crate writes and reads.
 pub const FORMAT: u32 = 1;
 
 /// The head of every file with rows, and the session that its INSERT statements need: strings are the columns' own bytes,
-/// moments are UTC, zero is a value like any other also where the server would number rows itself.
+/// moments are UTC, zero is a value like any other also where the server would number rows itself, and so is a 31st of February.
 pub const ROWS_SESSION: [&str; 5] = [
     "SET NAMES binary",
     "SET FOREIGN_KEY_CHECKS = 0",
     "SET UNIQUE_CHECKS = 0",
     "SET TIME_ZONE = '+00:00'",
-    "SET SQL_MODE = 'NO_AUTO_VALUE_ON_ZERO'",
+    "SET SQL_MODE = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'",
 ];
 
 /// What MariaDB (from 10.11 on) needs beside it where [`Table::history`] is set.

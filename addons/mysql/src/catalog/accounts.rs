@@ -1,5 +1,6 @@
 //! Accounts and roles, with what they are granted.
 
+use super::lossy;
 use crate::client::{Client, Flavor};
 use crate::layout::{Account, Sql};
 use crate::sql::literal;
@@ -12,10 +13,12 @@ const OWN: [&str; 4] = ["mariadb.sys", "mysql.infoschema", "mysql.session", "mys
 pub async fn read(client: &mut Client) -> Result<Vec<Account>> {
     let mariadb = client.version().flavor == Flavor::MariaDb;
     let sql = if mariadb {
-        "SELECT User AS user, Host AS host, is_role AS role FROM mysql.user ORDER BY is_role DESC, User, Host"
+        "SELECT User AS user, Host AS host, is_role AS role, x509_subject, x509_issuer, ssl_cipher FROM mysql.user \
+         ORDER BY is_role DESC, User, Host"
     } else {
         // A role is an account that nobody can log in with; nothing else tells one.
-        "SELECT User AS user, Host AS host, 'N' AS role FROM mysql.user ORDER BY User, Host"
+        "SELECT User AS user, Host AS host, 'N' AS role, x509_subject, x509_issuer, ssl_cipher FROM mysql.user \
+         ORDER BY User, Host"
     };
     let rows = client.query(sql).await.map_err(|error| match error {
         Error::Denied(text) => Error::Denied(format!("{text}; users needs SELECT on the database mysql")),
@@ -29,7 +32,16 @@ pub async fn read(client: &mut Client) -> Result<Vec<Account>> {
         }
         let role = row.get("role")? == "Y";
         let name = if role { literal(user) } else { format!("{}@{}", literal(user), literal(host)) };
-        accounts.push(account(client, name, role).await?);
+        let mut account = account(client, name, role).await?;
+        for (word, column) in [("SUBJECT", "x509_subject"), ("ISSUER", "x509_issuer"), ("CIPHER", "ssl_cipher")] {
+            // MySQL does not quote what is in these (to 9.7 at least).
+            let value = lossy(row, column)?;
+            if value.contains(['\'', '\\']) {
+                let right = format!("{word} {}", literal(&value));
+                account.create = account.create.text().replace(&format!("{word} '{value}'"), &right).into();
+            }
+        }
+        accounts.push(account);
     }
     Ok(accounts)
 }

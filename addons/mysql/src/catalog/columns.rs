@@ -1,5 +1,6 @@
 //! How a column's values are read, and how they stand in an INSERT, so that the same bits arrive.
 
+use super::lossy;
 use crate::client::{Row, Version};
 use crate::sql::identifier;
 use coffer_addon::Result;
@@ -57,9 +58,9 @@ impl Described {
         Ok(Described {
             name: row.get("name")?.into(),
             data_type: row.get("data_type")?.to_ascii_lowercase(),
-            column_type: row.get("column_type")?.to_ascii_lowercase(),
+            column_type: lossy(row, "column_type")?.to_ascii_lowercase(),
             extra: row.opt("extra")?.unwrap_or_default().to_ascii_uppercase(),
-            expression: row.opt("expression")?.unwrap_or_default().into(),
+            expression: lossy(row, "expression")?,
         })
     }
 

@@ -19,7 +19,7 @@ pub use objects::{Objects, Relation};
 pub use privileges::Privileges;
 pub use tables::{Key, Storage, Table, show_create, without_counter};
 
-use crate::client::Client;
+use crate::client::{Client, Row};
 use crate::layout::{self, Account, Program};
 use crate::parameters::Dump;
 use coffer_addon::parameters::Patterns;
@@ -80,7 +80,20 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Reads everything selected. Whoever calls makes sure that it does not change meanwhile, or finds out whether it did.
+/// What the sessions have that read definitions and rows. Definitions come as they were sent when they were made: a program in its
+/// own character set, and a literal in another one with its own bytes. (A conversion would also make `?` of what is outside of
+/// MySQL's old UTF-8.) Rows come in the bytes that their columns hold, also those that are wrong in their character set.
+pub async fn as_is(client: &mut Client) -> Result<()> {
+    client.execute("SET character_set_results = NULL").await?;
+    Ok(())
+}
+
+/// Text for people and for comparing, whatever its bytes are.
+fn lossy(row: &Row, name: &str) -> Result<String> {
+    Ok(row.bytes(name)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default())
+}
+
+/// Reads everything selected, in a session that has its results [`as_is`]. Whoever calls makes sure that it does not change meanwhile, or finds out whether it did.
 pub async fn read(client: &mut Client, selection: &Selection<'_>, objects: &Objects, users: bool) -> Result<Catalog> {
     selection.check(objects)?;
     let mut names = names::Names::default();

@@ -1,7 +1,7 @@
 //! The list of what there is, with what changes when an object does: read twice, it tells whether DDL came between.
 
-use super::Selection;
-use crate::client::{Client, Row};
+use super::{Selection, lossy};
+use crate::client::Client;
 use crate::sql::literal;
 use coffer_addon::{Context as _, Result};
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ impl Objects {
                     kind: row.get("kind")?.into(),
                     engine: row.opt("engine")?.map(Into::into),
                     created: row.opt("created")?.map(Into::into),
-                    comment: row.opt("comment")?.unwrap_or_default().into(),
+                    comment: lossy(&row, "comment")?,
                 };
                 objects.relations.insert((database.clone(), row.get("name")?.into()), relation);
             }
@@ -82,7 +82,8 @@ impl Objects {
                     let name = row.get("name")?.to_string();
                     // A procedure may have a function's name.
                     let known = objects.others.entry((database.clone(), kind, name)).or_default();
-                    known.push_str(&bytes_as_text(&row, "known")?);
+                    // Definitions may hold any bytes; only whether they are the same counts.
+                    known.push_str(&lossy(&row, "known")?);
                 }
             }
         }
@@ -119,9 +120,4 @@ impl Objects {
         names.truncate(NAMED);
         (!names.is_empty()).then(|| names.join(", "))
     }
-}
-
-/// Definitions may hold any bytes; only whether they are the same counts.
-fn bytes_as_text(row: &Row, name: &str) -> Result<String> {
-    Ok(row.bytes(name)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default())
 }

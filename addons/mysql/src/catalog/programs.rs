@@ -117,12 +117,7 @@ pub(super) async fn show_create(client: &mut Client, database: &str, kind: Progr
     };
     let word = kind.keyword();
     let failed = || format!("unable to read {} {database}.{name}", word.to_ascii_lowercase());
-    // Without a conversion of results the text comes as it was sent when the program was made: in its character set, also
-    // where a literal in it has another one.
-    client.execute("SET character_set_results = NULL").await?;
-    let shown = client.query_one(&format!("SHOW CREATE {word} {}", identifier(name))).await;
-    client.execute("SET character_set_results = utf8mb4").await?;
-    let shown = shown.context(failed)?;
+    let shown = client.query_one(&format!("SHOW CREATE {word} {}", identifier(name))).await.context(failed)?;
     let create = shown.bytes(column)?.ok_or_else(|| {
         Error::Denied(format!(
             "{} {database}.{name}: the account may not see its text; grant it SHOW_ROUTINE (MySQL), SHOW CREATE ROUTINE \

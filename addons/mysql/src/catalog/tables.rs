@@ -4,7 +4,7 @@ use super::columns::{self, Column, Described};
 use super::names::Names;
 use super::{Database, Objects, Selection};
 use crate::client::Client;
-use crate::layout;
+use crate::layout::{self, Sql};
 use crate::sql::{identifier, literal};
 use coffer_addon::{Context as _, Error, Result};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub struct Table {
     pub database: String,
     pub index: layout::Table,
+    /// The server's words for it, to be compared with what they are later.
+    pub shown: Vec<u8>,
     pub columns: Vec<Column>,
     pub storage: Storage,
     /// What it can be cut by.
@@ -73,6 +75,7 @@ pub async fn read(
     let mut columns = described(client, &of).await?;
     let mut keys = keys(client, &of).await?;
     let mut sizes = sizes(client, &of).await?;
+    let constraints = constraints(client, &of).await?;
     for (name, relation) in objects.relations(&of) {
         let versioned = match relation.kind.as_str() {
             "BASE TABLE" => false,
@@ -94,8 +97,9 @@ pub async fn read(
                 relation.comment
             ))
         })?;
-        let create = show_create(client, &of, name).await?;
-        if let Some(tablespace) = tablespace(&create) {
+        let shown = show_create(client, &of, name).await?;
+        let create = requoted(&shown, constraints.get(name).map(Vec::as_slice).unwrap_or_default());
+        if let Some(tablespace) = tablespace(&create.text()) {
             unsupported.push(format!("tablespace {tablespace} (of table {of}.{name})"));
         }
         let described = columns.remove(name).unwrap_or_default();
@@ -116,13 +120,14 @@ pub async fn read(
             index: layout::Table {
                 name: name.into(),
                 file: format!("{}.{}", database.index.file, names.files.name(name)),
-                create: create.into(),
+                create,
                 engine,
                 columns: read.iter().map(|column| column.name.clone()).collect(),
                 rows: storage != Storage::Elsewhere,
                 estimated_bytes,
                 history,
             },
+            shown,
             columns: read,
             storage,
             key: keys.remove(name).filter(is_integer).map(|column| Key { column }),
@@ -134,10 +139,10 @@ pub async fn read(
 }
 
 /// The server's words for a table of the current database or another.
-pub async fn show_create(client: &mut Client, database: &str, name: &str) -> Result<String> {
+pub async fn show_create(client: &mut Client, database: &str, name: &str) -> Result<Vec<u8>> {
     let sql = format!("SHOW CREATE TABLE {}.{}", identifier(database), identifier(name));
     let row = client.query_one(&sql).await.context(|| format!("unable to read table {database}.{name}"))?;
-    Ok(row.get("Create Table")?.into())
+    Ok(row.bytes("Create Table")?.unwrap_or_default().to_vec())
 }
 
 /// Adds the columns of a system-versioned table's period, so that its history is dumped too; says whether it is.
@@ -196,6 +201,31 @@ async fn keys(client: &mut Client, database: &str) -> Result<BTreeMap<String, St
     Ok(keys)
 }
 
+/// Foreign keys with a backtick in their name, by table.
+async fn constraints(client: &mut Client, database: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    let sql = format!(
+        "SELECT TABLE_NAME AS relation, CONSTRAINT_NAME AS name FROM information_schema.TABLE_CONSTRAINTS \
+         WHERE TABLE_SCHEMA = {} AND CONSTRAINT_TYPE = 'FOREIGN KEY' AND CONSTRAINT_NAME LIKE '%`%'",
+        literal(database)
+    );
+    let mut constraints: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in client.query(&sql).await? {
+        constraints.entry(row.get("relation")?.into()).or_default().push(row.get("name")?.into());
+    }
+    Ok(constraints)
+}
+
+/// Servers do not double the backticks in such a name (MariaDB to 11.8 at least).
+fn requoted(create: &[u8], constraints: &[String]) -> Sql {
+    // There are few of them, and none where the text is not UTF-8.
+    let (Ok(text), false) = (std::str::from_utf8(create), constraints.is_empty()) else { return Sql(create.to_vec()) };
+    let requoted = constraints.iter().fold(text.to_string(), |create, name| {
+        let right = format!("CONSTRAINT {} FOREIGN KEY", identifier(name));
+        create.replace(&format!("CONSTRAINT `{name}` FOREIGN KEY"), &right)
+    });
+    requoted.into()
+}
+
 /// Estimated rows and bytes, by table.
 async fn sizes(client: &mut Client, database: &str) -> Result<BTreeMap<String, (u64, u64)>> {
     let sql = format!(
@@ -219,8 +249,9 @@ fn tablespace(create: &str) -> Option<&str> {
 }
 
 /// A CREATE TABLE without the counter that every INSERT moves on.
-pub fn without_counter(create: &str) -> String {
+pub fn without_counter(create: &[u8]) -> String {
     const COUNTER: &str = " AUTO_INCREMENT=";
+    let create = String::from_utf8_lossy(create);
     let options = create.rfind("\n)").unwrap_or(0);
     let Some(found) = create.get(options..).and_then(|options| options.find(COUNTER)) else { return create.into() };
     let (before, after) = create.split_at(options + found);
@@ -237,8 +268,8 @@ mod tests {
         let create = "CREATE TABLE `t` (\n  `a` int COMMENT ' AUTO_INCREMENT=5'\n) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4";
         let without =
             "CREATE TABLE `t` (\n  `a` int COMMENT ' AUTO_INCREMENT=5'\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4";
-        assert_eq!(without_counter(create), without);
-        assert_eq!(without_counter(without), without);
+        assert_eq!(without_counter(create.as_bytes()), without);
+        assert_eq!(without_counter(without.as_bytes()), without);
     }
 
     #[test]

@@ -10,7 +10,7 @@ const HEAD: &str = "\
 /*!40101 SET NAMES utf8mb4 */;
 /*!40014 SET FOREIGN_KEY_CHECKS=0 */;
 /*!40103 SET TIME_ZONE='+00:00' */;
-/*!40101 SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
+/*!40101 SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES' */;
 ";
 
 /// All files with definitions, in an order in which they can be run.
@@ -111,19 +111,23 @@ fn programs(database: &Database, programs: &[&Program]) -> Vec<u8> {
     text
 }
 
-/// Accounts, roles and grants. An account that is there is left as it is.
+/// Accounts and roles. One that is there is left as it is.
 pub fn users(index: &Index) -> Vec<u8> {
     let mut text = HEAD.as_bytes().to_vec();
-    let mut add = |statement: &[u8]| {
-        text.extend_from_slice(statement);
-        text.extend_from_slice(b";\n");
-    };
     for account in &index.accounts {
-        let (create, kind) = (account.create.text(), if account.role { "CREATE ROLE " } else { "CREATE USER " });
-        add(create.replacen(kind, &format!("{kind}IF NOT EXISTS "), 1).as_bytes());
+        let kind = if account.role { "CREATE ROLE " } else { "CREATE USER " };
+        let create = account.create.text().replacen(kind, &format!("{kind}IF NOT EXISTS "), 1);
+        text.extend_from_slice(format!("{create};\n").as_bytes());
     }
-    for account in &index.accounts {
-        account.grants.iter().for_each(|grant| add(grant.bytes()));
+    text
+}
+
+/// What they are granted.
+pub fn grants(index: &Index) -> Vec<u8> {
+    let mut text = HEAD.as_bytes().to_vec();
+    for grant in index.accounts.iter().flat_map(|account| &account.grants) {
+        text.extend_from_slice(grant.bytes());
+        text.extend_from_slice(b";\n");
     }
     text
 }
@@ -132,7 +136,7 @@ pub fn users(index: &Index) -> Vec<u8> {
 pub fn metadata(index: &Index, counts: &BTreeMap<String, u64>, started: &str, finished: &str) -> Vec<u8> {
     let mut text = format!(
         "# Started dump at: {started}\n[config]\nquote-character = BACKTICK\n\n\
-         [myloader_session_variables]\nSQL_MODE='NO_AUTO_VALUE_ON_ZERO' /*!40101\n\n"
+         [myloader_session_variables]\nSQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES' /*!40101\n\n"
     );
     if let Some(position) = &index.position {
         text.push_str("[source]\n");

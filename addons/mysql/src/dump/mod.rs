@@ -13,9 +13,9 @@ mod rows;
 mod splitting;
 mod writer;
 
-use crate::catalog::{Privileges, Selection, Storage, Table};
+use crate::catalog::{self, Privileges, Selection, Storage, Table};
 use crate::client::{Client, Login, stoppable};
-use crate::layout::{self, FORMAT, INDEX, Index, METADATA, Server, USERS};
+use crate::layout::{self, FORMAT, GRANTS, INDEX, Index, METADATA, Server, USERS};
 use crate::parameters::{Dump, NonTransactional};
 use crate::session;
 use coffer_addon::work::{Queue, Tally};
@@ -43,6 +43,7 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
     let mut leader = Client::connect(application, login, None).await?;
     session::check_version(&leader)?;
     session::prepare_dump(&mut leader, parameters.lock_timeout.0).await?;
+    catalog::as_is(&mut leader).await?;
     let selection = Selection::new(&mut leader, &parameters).await?;
     let hidden = Privileges::read(&mut leader).await?.missing(leader.version(), &selection);
     refuse(&hidden, parameters.allow_unsupported, |names| {
@@ -61,14 +62,14 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         lock_timeout: parameters.lock_timeout.0,
         may_lock: parameters.non_transactional == NonTransactional::Lock,
     };
-    let Point { catalog, mut workers, keeper, position, by } =
+    let Point { catalog: found, mut workers, keeper, position, by } =
         point::fix(application, login, &mut leader, &wanted).await?;
-    refuse(&catalog.unsupported, parameters.allow_unsupported, |names| {
+    refuse(&found.unsupported, parameters.allow_unsupported, |names| {
         Error::Unsupported(format!(
             "there are objects that cannot be dumped faithfully: {names}; exclude them, or set allowUnsupported to dump the rest"
         ))
     })?;
-    let tables: Vec<&Table> = catalog.databases.iter().flat_map(|database| &database.tables).collect();
+    let tables: Vec<&Table> = found.databases.iter().flat_map(|database| &database.tables).collect();
     check_conditions(&parameters, &tables)?;
 
     let index = Index {
@@ -78,18 +79,23 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         schema: !parameters.data_only,
         data: !parameters.schema_only,
         position: position.clone(),
-        databases: catalog.databases.iter().map(|database| indexed(database, !parameters.schema_only)).collect(),
-        views: catalog.views.clone(),
-        accounts: catalog.accounts.clone(),
+        databases: found.databases.iter().map(|database| indexed(database, !parameters.schema_only)).collect(),
+        views: found.views.clone(),
+        accounts: found.accounts.clone(),
     };
     outbox.file(INDEX).label("mediaType", "application/json").write_all(&index.to_bytes()?).await?;
+    let mut definitions = Vec::new();
+    if !index.accounts.is_empty() {
+        definitions.push((USERS.to_string(), files::users(&index)));
+    }
     if index.schema {
-        for (name, text) in files::schema(&index) {
-            outbox.file(name).label("mediaType", "application/sql").write_all(&text).await?;
-        }
+        definitions.extend(files::schema(&index));
     }
     if !index.accounts.is_empty() {
-        outbox.file(USERS).label("mediaType", "application/sql").write_all(&files::users(&index)).await?;
+        definitions.push((GRANTS.to_string(), files::grants(&index)));
+    }
+    for (name, text) in definitions {
+        outbox.file(name).label("mediaType", "application/sql").write_all(&text).await?;
     }
 
     let expected = tables.iter().map(|table| table.index.estimated_bytes).sum();
@@ -114,7 +120,7 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         worker.close().await;
     }
     leader.close().await;
-    Ok(report(&index, by, &tally, &hidden, &catalog.unsupported))
+    Ok(report(&index, by, &tally, &hidden, &found.unsupported))
 }
 
 /// All rows: what has transactions by the workers, what has none by the session that holds its lock.

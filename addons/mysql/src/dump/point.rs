@@ -178,16 +178,13 @@ async fn allowed(client: &mut Client, sql: &str) -> Result<bool> {
 }
 
 async fn hold_ddl(leader: &mut Client) -> Result<Hold> {
-    if leader.version().is_mariadb(100_401) && allowed(leader, "BACKUP STAGE START").await? {
-        let stage = leader.execute("BACKUP STAGE BLOCK_DDL").await;
-        stage.context(|| "unable to hold off DDL within lockTimeout; somebody alters a table or writes to one without transactions")?;
+    let waited = || "unable to hold off DDL within lockTimeout; somebody alters a table, writes to one without transactions, or makes a backup";
+    if leader.version().is_mariadb(100_401) && allowed(leader, "BACKUP STAGE START").await.context(waited)? {
+        leader.execute("BACKUP STAGE BLOCK_DDL").await.context(waited)?;
         return Ok(Hold::Stage);
     }
-    if leader.version().is_mysql(80_000) {
-        let waited = || "unable to hold off DDL within lockTimeout; somebody alters a table";
-        if allowed(leader, "LOCK INSTANCE FOR BACKUP").await.context(waited)? {
-            return Ok(Hold::Instance);
-        }
+    if leader.version().is_mysql(80_000) && allowed(leader, "LOCK INSTANCE FOR BACKUP").await.context(waited)? {
+        return Ok(Hold::Instance);
     }
     Ok(Hold::Nothing)
 }
@@ -227,11 +224,11 @@ async fn release(leader: &mut Client, hold: Hold, freeze: Freeze) -> Result<()> 
     Ok(())
 }
 
-/// A session for rows. Values come in the bytes that their columns hold, also those that are wrong in their character set.
+/// A session for rows.
 async fn open(application: &Application, login: &Login, lock_timeout: Duration) -> Result<Client> {
     let mut client = Client::connect(application, login, None).await?;
     session::prepare_dump(&mut client, lock_timeout).await?;
-    client.execute("SET character_set_results = NULL").await?;
+    catalog::as_is(&mut client).await?;
     client.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     Ok(client)
 }

@@ -212,7 +212,6 @@ fn altered(why: &str) -> Error {
 /// definition, with another time of creation.
 async fn unchanged(client: &mut Client, table: &Table) -> Result<()> {
     let name = &table.index.name;
-    client.execute("SET character_set_results = utf8mb4").await?;
     let create = catalog::show_create(client, &table.database, name).await?;
     let sql = format!(
         "SELECT CREATE_TIME AS created FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
@@ -220,8 +219,7 @@ async fn unchanged(client: &mut Client, table: &Table) -> Result<()> {
         literal(name)
     );
     let created = client.query_one(&sql).await?;
-    client.execute("SET character_set_results = NULL").await?;
-    if without_counter(&create) != without_counter(&table.index.create.text()) {
+    if without_counter(&create) != without_counter(&table.shown) {
         return Err(altered("its definition is another one"));
     }
     if created.opt("created")? != table.created.as_deref() {

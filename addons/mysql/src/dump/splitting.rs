@@ -69,29 +69,55 @@ pub fn in_file(sql: &[u8], grammar: Grammar) -> Vec<u8> {
 fn token(text: &[u8], grammar: Grammar) -> (Kind, usize) {
     let find = |what: &[u8]| text.windows(what.len()).position(|window| window == what);
     match text {
-        [quote @ (b'\'' | b'"' | b'`'), rest @ ..] => {
-            let mut at = 0;
-            while let Some(letter) = rest.get(at) {
-                at += 1;
-                if letter == quote {
-                    // A doubled one ends this and begins the next, which comes to the same.
-                    break;
-                }
-                if *letter == b'\\' && grammar.backslash && *quote != b'`' {
-                    at += 1;
-                }
+        // Nothing may come between these and the quotes behind them.
+        [b'@' | b'x' | b'X' | b'b' | b'B' | b'n' | b'N', b'\'' | b'"' | b'`', ..] => {
+            let rest = text.get(1..).unwrap_or_default();
+            (Kind::Quoted, 1 + token(rest, grammar).1)
+        }
+        [quote @ (b'\'' | b'"' | b'`'), ..] => {
+            let length = quoted(text, *quote, grammar);
+            match text.get(length..) {
+                // An account.
+                Some(rest @ [b'@', b'\'' | b'"' | b'`', ..]) => (Kind::Quoted, length + token(rest, grammar).1),
+                _ => (Kind::Quoted, length),
             }
-            (Kind::Quoted, at + 1)
         }
         [b'/', b'*', ..] => (Kind::Comment, find(b"*/").map_or(text.len(), |end| end + 2)),
         [b'#', ..] | [b'-', b'-'] | [b'-', b'-', 0..=b' ', ..] => {
             (Kind::Comment, find(b"\n").map_or(text.len(), |end| end + 1))
         }
+        // A word, so that its last letter is not taken for the first of a literal.
+        [first, ..] if is_letter(*first) => {
+            (Kind::Code, text.iter().position(|letter| !is_letter(*letter)).unwrap_or(text.len()))
+        }
         _ => {
-            let special = |letter: &u8| matches!(letter, b'\'' | b'"' | b'`' | b'/' | b'#' | b'-');
-            (Kind::Code, text.iter().skip(1).position(special).map_or(text.len(), |place| place + 1))
+            let ends =
+                |letter: &u8| is_letter(*letter) || matches!(letter, b'\'' | b'"' | b'`' | b'/' | b'#' | b'-' | b'@');
+            (Kind::Code, text.iter().skip(1).position(ends).map_or(text.len(), |place| place + 1))
         }
     }
+}
+
+fn is_letter(letter: u8) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'$' | 0x80..)
+}
+
+/// The length of a quoted text, with both quotes.
+fn quoted(text: &[u8], quote: u8, grammar: Grammar) -> usize {
+    let mut at = 1;
+    while let Some(letter) = text.get(at) {
+        at += 1;
+        if *letter == quote {
+            // A doubled one stands for itself.
+            if text.get(at) != Some(&quote) {
+                break;
+            }
+            at += 1;
+        } else if *letter == b'\\' && grammar.backslash && quote != b'`' {
+            at += 1;
+        }
+    }
+    at
 }
 
 /// `what` behind each `;` that ends a line.
@@ -139,6 +165,9 @@ mod tests {
     fn what_has_the_quote_in_it_is_taken_out() {
         assert_eq!(piece("SET a = \"it's;\" + 1"), "<>SET a = <>\"it's;\"<> + 1<>");
         assert_eq!(piece("SET a = 'say \"x;\"';"), "<>SET a = <>'say \"x;\"'<>;<>");
+        assert_eq!(piece("COMMENT 'it''s \"late\"' DO"), "<>COMMENT <>'it''s \"late\"'<> DO<>");
+        assert_eq!(piece("max = x\"41\""), "<>max = <>x\"41\"<><>");
+        assert_eq!(piece("DEFINER=\"a\"@\"b\" x"), "<>DEFINER=<>\"a\"@\"b\"<> x<>");
         assert_eq!(piece("a -- no \"x\nb"), "<>a <>-- no \"x\n<>b<>");
     }
 

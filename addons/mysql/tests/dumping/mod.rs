@@ -1,0 +1,206 @@
+//! Servers to dump, what a dump consists of, and the stock programs that restore one.
+
+// Every test binary uses another part of it.
+#![allow(dead_code)]
+// clippy.toml allows these in test functions; helpers of tests are as much a test.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
+
+use coffer_addon::testing::{self, Written};
+use coffer_addon::{Application, Binding, Ends, Error, Report, TlsMode};
+use coffer_addon_mysql::layout::{INDEX, Index};
+use coffer_test_servers::cache::run;
+use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion};
+use std::cell::RefCell;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio_util::compat::TokioAsyncReadCompatExt;
+
+/// The test binary's server of a version, started once.
+pub fn server(version: MysqlVersion) -> &'static Mysql {
+    static SERVERS: [OnceLock<Mysql>; 3] = [const { OnceLock::new() }; 3];
+    let place = MysqlVersion::SUPPORTED.iter().position(|supported| *supported == version).expect("supported");
+    SERVERS[place].get_or_init(|| Mysql::start(version, &MysqlOptions::default()).expect("a server"))
+}
+
+pub fn servers() -> impl Iterator<Item = &'static Mysql> {
+    MysqlVersion::SUPPORTED.into_iter().map(server)
+}
+
+/// A name that no other test has.
+pub fn name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("dump_{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What a script selects.
+pub fn query(server: &Mysql, sql: &str) -> String {
+    server.mysql(sql).expect("answered")
+}
+
+/// A database of its own with what a script makes.
+pub fn database(server: &Mysql, script: &str) -> String {
+    let name = name();
+    query(server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4; USE {name}; {script}"));
+    name
+}
+
+/// The server as an addon sees it.
+pub fn application(server: &Mysql, user: &str, password: &str) -> Application {
+    let binding = Binding { kind: "mysql".into(), tls: TlsMode::Disable, ..Binding::default() };
+    let port = server.port();
+    testing::application(binding, &[("username", user), ("password", password)], move || async move {
+        Ok(testing::connection(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat()))
+    })
+}
+
+/// What was dumped.
+pub struct Dump {
+    pub report: Report,
+    pub files: Vec<Written>,
+}
+
+impl Dump {
+    pub fn fact(&self, name: &str) -> &str {
+        fact(&self.report, name)
+    }
+
+    pub fn index(&self) -> Index {
+        assert_eq!(self.files[0].artifact.name, INDEX);
+        serde_json::from_slice(self.bytes(INDEX)).expect("an index")
+    }
+
+    pub fn bytes(&self, name: &str) -> &[u8] {
+        let file = self.files.iter().find(|file| file.artifact.name == name);
+        file.unwrap_or_else(|| panic!("no file {name}")).bytes.as_ref().expect("whole")
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(self.bytes(name)).into_owned()
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.files.iter().map(|file| file.artifact.name.as_str()).collect()
+    }
+}
+
+pub fn fact<'a>(report: &'a Report, name: &str) -> &'a str {
+    let found = report.facts.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    found.unwrap_or_else(|| panic!("no fact {name} in {report:?}"))
+}
+
+/// Dumps as somebody.
+pub async fn dump_as(server: &Mysql, (user, password): (&str, &str), parameters: &str) -> Result<Dump, Error> {
+    let (outbox, written) = testing::outbox();
+    let ends = Ends { application: application(server, user, password), inbox: testing::inbox([]), outbox };
+    let report = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters).await?;
+    Ok(Dump { report, files: written.take() })
+}
+
+/// Dumps with all privileges.
+pub async fn dump(server: &Mysql, parameters: &str) -> Result<Dump, Error> {
+    dump_as(server, (Mysql::USER, server.password()), parameters).await
+}
+
+/// Dumps, and does something as soon as the moment is fixed: the index has been written, and no row has been read.
+pub async fn dump_and(server: &Mysql, parameters: &str, then: impl FnOnce()) -> Result<Dump, Error> {
+    let (outbox, written) = testing::outbox();
+    let application = application(server, Mysql::USER, server.password());
+    let ends = Ends { application, inbox: testing::inbox([]), outbox };
+    let dump = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters);
+    let watch = async {
+        while written.borrow().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        then();
+    };
+    let (report, ()) = tokio::join!(dump, until_done(watch, &written));
+    Ok(Dump { report: report?, files: written.take() })
+}
+
+/// A dump that fails early never writes an index.
+async fn until_done(watch: impl Future<Output = ()>, _: &Rc<RefCell<Vec<Written>>>) {
+    let limit = tokio::time::sleep(std::time::Duration::from_secs(60));
+    tokio::select! {
+        () = watch => {}
+        () = limit => panic!("no index was written"),
+    }
+}
+
+/// Restores by the addon itself, with all privileges.
+pub async fn restore(server: &Mysql, parameters: &str, files: Vec<Written>) -> Result<Report, Error> {
+    let (outbox, _) = testing::outbox();
+    let application = application(server, Mysql::USER, server.password());
+    let ends = Ends { application, inbox: testing::inbox(files), outbox };
+    coffer_addon_mysql::addon().run(ends, "mysql-restore", parameters).await
+}
+
+/// Restores by stock `myloader`.
+pub fn myloader(server: &Mysql, files: &[Written]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in files {
+        let path = folder.path().join(&file.artifact.name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, file.bytes.as_ref().expect("whole")).expect("written");
+    }
+    let mut command = server.mydumper("myloader").expect("myloader");
+    let output = command.args(["--threads", "3", "--verbose", "3", "--directory"]).arg(folder.path()).output();
+    let output = output.expect("myloader");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("CRITICAL"), "{said}");
+}
+
+/// Restores by `mysql`, file by file in the order of the dump, and then the rows.
+pub fn client(server: &Mysql, files: &[Written]) {
+    let (definitions, rows): (Vec<&Written>, Vec<&Written>) = files
+        .iter()
+        .filter(|file| file.artifact.name.ends_with(".sql"))
+        .partition(|file| file.artifact.name.contains("-schema") || file.artifact.name.starts_with("coffer/"));
+    let (before, after): (Vec<&Written>, Vec<&Written>) =
+        definitions.into_iter().partition(|file| !file.artifact.name.ends_with("-schema-triggers.sql"));
+    for file in before.into_iter().chain(rows).chain(after) {
+        let name = &file.artifact.name;
+        let database = name.split(['.', '-']).next().expect("a name");
+        let database = if name.ends_with("-schema-create.sql") || name.starts_with("coffer/") { "" } else { database };
+        let script = file.bytes.as_ref().expect("whole");
+        if let Err(error) = feed(server, database, script) {
+            panic!("{name}: {error}");
+        }
+    }
+}
+
+fn feed(server: &Mysql, database: &str, script: &[u8]) -> Result<(), String> {
+    let mut command: Command = server.tool("mysql").expect("mysql");
+    // Whoever wants comments kept says so.
+    command.args(["--comments", "--max-allowed-packet=64M"]);
+    if !database.is_empty() {
+        command.arg(format!("--database={database}"));
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mysql starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // It stops at the first error, and says on stderr why.
+    let _ = stdin.write_all(script);
+    drop(stdin);
+    let output = child.wait_with_output().expect("mysql ends");
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// Whether nobody holds a lock that is in the way of writing or altering.
+pub fn is_free(server: &Mysql, database: &str, table: &str) {
+    query(
+        server,
+        &format!(
+            "SET lock_wait_timeout = 5; ALTER TABLE {database}.{table} COMMENT = 'free'; \
+             CREATE TABLE {database}.free_again (a int) ENGINE = InnoDB; INSERT INTO {database}.free_again VALUES (1); \
+             DROP TABLE {database}.free_again"
+        ),
+    );
+}
+
+/// Stock programs print to their end.
+pub fn printed(command: &mut Command) -> String {
+    String::from_utf8_lossy(&run(command).expect("it runs")).into_owned()
+}
