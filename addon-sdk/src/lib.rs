@@ -36,6 +36,7 @@ mod connection;
 mod error;
 pub mod host;
 mod inbox;
+pub mod omitted;
 mod outbox;
 pub mod parameters;
 pub mod ready;

@@ -107,6 +107,32 @@ pub struct TaskStep {
     pub timeout: Option<String>,
 }
 
+impl Task {
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
+        Task { name: name.into(), description: description.into(), steps: Vec::new(), finally: Vec::new() }
+    }
+
+    /// A step after those there are.
+    #[must_use]
+    pub fn step(mut self, step: TaskStep) -> Self {
+        self.steps.push(step);
+        self
+    }
+}
+
+impl TaskStep {
+    pub fn new(name: impl Into<String>, function: impl Into<String>) -> Self {
+        TaskStep { name: name.into(), function: function.into(), params: serde_json::Map::new(), timeout: None }
+    }
+
+    /// A duration such as `90s`, `5m` or `2h`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<String>) -> Self {
+        self.timeout = Some(timeout.into());
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

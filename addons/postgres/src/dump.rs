@@ -11,12 +11,9 @@ use crate::parameters::Dump;
 use crate::session;
 use crate::sql::identifier;
 use coffer_addon::work::{Queue, Tally};
-use coffer_addon::{Application, Context as _, Error, Outbox, Report, Result};
+use coffer_addon::{Application, Context as _, Error, Outbox, Report, Result, omitted};
 use futures::future::try_join_all;
 use std::time::Duration;
-
-/// How many unsupported objects an error names.
-const NAMED: usize = 20;
 
 /// What pg_dump ends the rows of a data file with: COPY's own mark and an empty line or two.
 const END_OF_ROWS: &[u8] = b"\\.\n\n\n";
@@ -34,7 +31,12 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, paramete
     let catalog::Dump { entries, unsupported } = catalog::read(&mut leader).await?;
     let unsupported: Vec<String> =
         unsupported.iter().map(|object| format!("{} {}", object.kind, object.name)).collect();
-    report_unsupported(&unsupported, parameters.allow_unsupported)?;
+    omitted::check(&unsupported, parameters.allow_unsupported, |names| {
+        Error::Unsupported(format!(
+            "the database has objects that cannot be dumped faithfully yet: {names}; set allowUnsupported to dump the rest without \
+             them"
+        ))
+    })?;
 
     let archive = describe(&mut leader, entries).await?;
     outbox
@@ -91,24 +93,6 @@ async fn export_snapshot(leader: &mut Client, jobs: u32) -> Result<Option<String
     }
     let row = leader.query_one("SELECT pg_catalog.pg_export_snapshot()").await?;
     Ok(row.at(0).map(String::from))
-}
-
-fn report_unsupported(unsupported: &[String], allowed: bool) -> Result<()> {
-    if unsupported.is_empty() {
-        return Ok(());
-    }
-    let more = unsupported.len().saturating_sub(NAMED);
-    let mut names = unsupported.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        names.push_str(&format!(" and {more} more"));
-    }
-    if !allowed {
-        return Err(Error::Unsupported(format!(
-            "the database has objects that cannot be dumped faithfully yet: {names}; set allowUnsupported to dump the rest without them"
-        )));
-    }
-    coffer_addon::warn!("NOT IN THIS BACKUP: {names}");
-    Ok(())
 }
 
 /// The archive around the entries: the moment is the server's.
