@@ -10,6 +10,9 @@ use coffer_addon::testing::Written;
 use coffer_test_servers::mysql::compare::{Database, same_dump, same_rows};
 use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion, sample};
 use restoring::{HEAD, Small, artifact, dump, fact, name, restore, restore_as, server, servers};
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const OWN: &str = "coffer@%";
 
@@ -329,53 +332,86 @@ async fn a_statement_that_is_too_large_names_the_setting() {
     }
 }
 
-/// A lock holds the restore up, so that it is in the middle when the server dies.
-#[tokio::test(flavor = "multi_thread")]
+/// A table that another session lets nobody write to, as long as this lives.
+struct Held(std::process::Child);
+
+impl Held {
+    fn new(server: &Mysql, table: &str) -> Held {
+        let mut command = server.tool("mysql").expect("mysql");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).arg("--skip-column-names");
+        let mut child = command.arg("--unbuffered").spawn().expect("mysql");
+        let script = format!("LOCK TABLES {table} READ;\nSELECT 'locked';\n");
+        child.stdin.as_mut().expect("piped").write_all(script.as_bytes()).expect("asked");
+        let mut answer = [0; 6];
+        child.stdout.as_mut().expect("piped").read_exact(&mut answer).expect("locked");
+        assert_eq!(&answer, b"locked");
+        Held(child)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Restores rows into a database whose schema is there, does `then` when the restore waits for a lock on them, and gives
+/// the restore's outcome.
+async fn when_held_up(server: &Mysql, database: &str, then: impl FnOnce()) -> Result<coffer_addon::Report, Error> {
+    let (mut schema, mut rows) = (Small::new(database, OWN), Small::new(database, OWN));
+    schema.files.clear();
+    schema.metadata = schema.metadata.replace("rows = 3", "rows = 0").replace("rows = 2", "rows = 0");
+    schema.index.databases[0].triggers.clear();
+    restore(server, "{}", schema.artifacts()).await.expect("restored");
+    rows.index.schema = false;
+    let _held = Held::new(server, &format!("{database}.orders"));
+    let waiting = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}' AND state LIKE 'Waiting for table%' \
+         AND info LIKE 'INSERT%'"
+    );
+    let restoring = restore(server, r#"{"jobs": 2}"#, rows.artifacts());
+    tokio::pin!(restoring);
+    loop {
+        let turn = tokio::time::sleep(Duration::from_millis(50));
+        tokio::select! {
+            outcome = &mut restoring => panic!("not held up: {outcome:?}"),
+            () = turn => if query(server, &waiting) != "0" { break },
+        }
+    }
+    then();
+    restoring.await
+}
+
+#[tokio::test]
 async fn a_server_that_is_killed_is_unavailable() {
     for version in [MysqlVersion::MySql97, MysqlVersion::MariaDb1011] {
         let server = Mysql::start(version, &MysqlOptions::default()).expect("a server");
-        let mut rows = Small::new("dying", OWN);
-        let mut schema = Small::new("dying", OWN);
-        schema.files.clear();
-        schema.metadata = schema.metadata.replace("rows = 3", "rows = 0").replace("rows = 2", "rows = 0");
-        schema.index.databases[0].triggers.clear();
-        restore(&server, "{}", schema.artifacts()).await.expect("restored");
-        rows.index.schema = false;
-        let mut holder = server.tool("mysql").expect("mysql");
-        holder
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        let mut holder = holder.spawn().expect("mysql");
-        std::io::Write::write_all(
-            holder.stdin.as_mut().expect("piped"),
-            b"LOCK TABLES dying.orders READ;\nSELECT 1;\n",
-        )
-        .expect("asked");
-        let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%' AND info LIKE 'INSERT%'";
-        let restoring = restore(&server, r#"{"jobs": 2}"#, rows.artifacts());
-        tokio::pin!(restoring);
-        loop {
-            let turn = tokio::time::sleep(std::time::Duration::from_millis(50));
-            tokio::select! {
-                outcome = &mut restoring => panic!("not held up: {outcome:?}"),
-                () = turn => if query(&server, waiting) != "0" { break },
-            }
-        }
-        let id = server.process_id().expect("it runs");
-        assert!(
-            std::process::Command::new("kill")
-                .args(["-9", &id.to_string()])
-                .status()
-                .is_ok_and(|status| status.success())
-        );
-        let died = restoring.await;
+        let id = server.process_id().expect("it runs").to_string();
+        let kill = || assert!(Command::new("kill").args(["-9", &id]).status().is_ok_and(|status| status.success()));
+        let died = when_held_up(&server, "dying", kill).await;
         assert!(
             matches!(&died, Err(Error::Unavailable(text)) if text.contains("dying") && text.contains("connection to the server lost")),
             "{died:?}"
         );
-        holder.kill().expect("killed");
-        holder.wait().expect("reaped");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_restore_leaves_no_session_behind() {
+    for server in servers() {
+        let database = name();
+        let stopped = when_held_up(server, &database, coffer_addon::testing::cancel).await;
+        assert_eq!(stopped, Err(Error::Failed("cancelled".into())));
+        // They are killed by now; the server takes a moment to clear up.
+        let sessions =
+            format!("SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}' AND user = 'coffer'");
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            query(server, &sessions) == "0"
+        });
+        assert!(gone, "{}", query(server, "SHOW FULL PROCESSLIST"));
+        assert_eq!(query(server, &format!("SELECT COUNT(*) FROM {database}.orders")), "0");
     }
 }
 
@@ -405,16 +441,18 @@ async fn comes_back(version: MysqlVersion) {
     sample::create_users(&source, "sample").expect("users");
     // Servers word what stands in quotes there without escapes.
     query(&source, "ALTER USER 'sample_x509'@'192.0.2.%' REQUIRE SUBJECT '/CN=its'");
-    if version == MysqlVersion::MySql97 {
+    if version != MysqlVersion::MySql97 {
+        // As above.
+        query(&source, "ALTER TABLE `awk``ward.db`.`back``tick` DROP FOREIGN KEY `back``tick's`");
+        query(&source, "ALTER TABLE sample.many_defaults ALTER h SET DEFAULT 'abcd'");
+    } else {
         query(&source, "ALTER TABLE sample.checks ALTER e SET DEFAULT 'x'");
     }
     let (dumped, dump) = dump(&source, r#"{"users": true, "jobs": 3, "chunkSize": 500}"#).await;
     for jobs in [1, 4] {
         let target = Mysql::start(version, &MysqlOptions::default()).expect("a server");
-        if version == MysqlVersion::MySql97 {
-            // Of all that somebody may have, this alone is not in ALL.
-            query(&target, "GRANT PROXY ON ''@'' TO coffer@'%' WITH GRANT OPTION");
-        }
+        // Of all that somebody may have, this alone is not in ALL.
+        query(&target, "GRANT PROXY ON ''@'' TO coffer@'%' WITH GRANT OPTION");
         let parameters = format!(r#"{{"users": true, "jobs": {jobs}}}"#);
         let restored = restore(&target, &parameters, dump.clone()).await.expect("restored");
         for name in ["tables", "rows", "bytes"] {
@@ -427,7 +465,33 @@ async fn comes_back(version: MysqlVersion) {
             assert!(lines > 20, "{lines}");
         }
         assert_eq!(accounts(&target), accounts(&source));
+        if jobs > 1 {
+            another_name(&source, &target, dump.clone()).await;
+        }
     }
+}
+
+/// The same beside itself: what calls or names it, calls and names the copy.
+async fn another_name(source: &Mysql, target: &Mysql, dump: Vec<Written>) {
+    let parameters = r#"{"rename": {"sample": "copied", "awk`ward.db": "copied`names", "myisam": "copied_myisam"}}"#;
+    restore(target, parameters, dump).await.expect("restored");
+    same_rows(Database { server: source, name: "sample" }, Database { server: target, name: "copied" })
+        .expect("the same");
+    let schema = |server: &Mysql, name: &str| {
+        let text = server.dump(&["--no-data", name]).expect("dumped");
+        // MySQL names the character set that a collation implies, or does not, by how the column was once written down.
+        let lines =
+            std::str::from_utf8(&text).expect("UTF-8").lines().map(|line| match line.split_once(" CHARACTER SET ") {
+                Some((before, after)) if after.contains(" COLLATE ") => {
+                    format!("{before}{}", after.trim_start_matches(|letter| letter != ' '))
+                }
+                _ => line.replace("`copied`", "`sample`"),
+            });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let (one, other) = (schema(source, "sample"), schema(target, "copied"));
+    let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+    assert_eq!((differs, one.lines().count()), (None, other.lines().count()));
 }
 
 /// Users and roles as the server words them.
@@ -437,5 +501,6 @@ fn accounts(server: &Mysql) -> String {
         "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user LIKE '%sample%' AND host <> '' ORDER BY 1",
     );
     let words = |name: &str| query(server, &format!("SHOW CREATE USER {name}; SHOW GRANTS FOR {name}"));
-    all.lines().map(words).collect::<Vec<_>>().join("\n")
+    // The columns of a grant are in no order.
+    all.lines().map(words).collect::<Vec<_>>().join("\n").replace("(`name`, `id`)", "(`id`, `name`)")
 }

@@ -2,7 +2,8 @@
 
 use super::plan::Plan;
 use super::session::Session;
-use super::words::{Kind, Quotes, words};
+use super::words::{Kind, Quotes, Word, words};
+use crate::client::{Done, ServerError};
 use crate::layout::{Account, Sql};
 use crate::sql::literal;
 use coffer_addon::{Context as _, Result};
@@ -36,7 +37,7 @@ pub struct Grants<'a>(Vec<(&'a Account, Vec<u8>)>);
 impl<'a> Grants<'a> {
     pub fn new(plan: &Plan<'a>, accounts: &[&'a Account]) -> Self {
         let renamed = |sql: &Sql| match std::str::from_utf8(sql.bytes()) {
-            Ok(text) => plan.renames.apply_to_grant(text).into_bytes(),
+            Ok(text) => plan.renames.apply_to_grant(&without_identity(text)).into_bytes(),
             Err(_) => sql.bytes().to_vec(),
         };
         let all = accounts.iter().flat_map(|account| account.grants.iter().map(|sql| (*account, renamed(sql))));
@@ -47,7 +48,7 @@ impl<'a> Grants<'a> {
     /// until its definer was granted what it takes.
     pub async fn try_all(&mut self, session: &mut Session) -> Result<()> {
         for (account, sql) in std::mem::take(&mut self.0) {
-            if session.client.try_execute_private(&sql).await?.is_err() {
+            if grant(session, &sql).await?.is_err() {
                 self.0.push((account, sql));
             }
         }
@@ -57,11 +58,35 @@ impl<'a> Grants<'a> {
     /// Grants the rest.
     pub async fn finish(self, session: &mut Session) -> Result<()> {
         for (account, sql) in self.0 {
-            let outcome = session.client.execute_private(&sql).await;
+            let outcome = grant(session, &sql).await?.map_err(|error| error.without_values());
             outcome.context(|| format!("unable to give {} its privileges", account.name))?;
         }
         Ok(())
     }
+}
+
+/// MariaDB 10 understands the word PACKAGE in Oracle's mode only.
+async fn grant(session: &mut Session, sql: &[u8]) -> Result<Result<Done, ServerError>> {
+    let is_about_packages = words(&String::from_utf8_lossy(sql), Quotes::default()).any(|word| word.is("PACKAGE"));
+    if !is_about_packages {
+        return session.client.try_execute_private(sql).await;
+    }
+    session.client.execute("SET SESSION sql_mode = 'ORACLE'").await?;
+    let outcome = session.client.try_execute_private(sql).await?;
+    session.reset().await?;
+    Ok(outcome)
+}
+
+/// A grant without how its account logs in, which CREATE USER has said: MariaDB words both in one statement, and takes the
+/// password for a new one, which has not expired.
+fn without_identity(sql: &str) -> String {
+    let all: Vec<Word> = words(sql, Quotes::default()).collect();
+    let Some(identified) = all.iter().position(|word| word.is("IDENTIFIED")) else { return sql.to_string() };
+    let (head, tail) = all.split_at(identified);
+    let mut tail = tail.iter().filter(|word| word.kind != Kind::Blank).skip_while(|word| !word.is("GRANT"));
+    let may_grant = tail.next().is_some() && tail.next().is_some_and(|word| word.is("OPTION"));
+    let head: String = head.iter().map(|word| word.text).collect();
+    format!("{}{}", head.trim_end(), if may_grant { " WITH GRANT OPTION" } else { "" })
 }
 
 async fn is_there(session: &mut Session, account: &Account) -> Result<bool> {
@@ -87,7 +112,21 @@ pub fn plain(account: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::*;
+
+    #[test]
+    fn a_grant_says_nothing_of_passwords() {
+        for (sql, wanted) in [
+            ("GRANT USAGE ON *.* TO `a`@`%` IDENTIFIED BY PASSWORD '*B6' REQUIRE SSL", "GRANT USAGE ON *.* TO `a`@`%`"),
+            (
+                "GRANT RELOAD ON *.* TO `a`@`%` IDENTIFIED VIA ed25519 USING 'x' WITH GRANT OPTION MAX_USER_CONNECTIONS 3",
+                "GRANT RELOAD ON *.* TO `a`@`%` WITH GRANT OPTION",
+            ),
+            ("GRANT SELECT ON `identified`.* TO `a`@`%`", "GRANT SELECT ON `identified`.* TO `a`@`%`"),
+        ] {
+            assert_eq!(without_identity(sql), wanted);
+        }
+    }
 
     #[test]
     fn accounts_lose_their_quotes() {

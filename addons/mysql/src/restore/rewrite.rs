@@ -21,18 +21,23 @@ impl<'a> Renames<'a> {
 
     /// A program's statement for the new names, in its own character set.
     pub fn apply_to_program(&self, program: &Program) -> Result<Sql> {
-        if self.0.is_empty() {
-            return Ok(program.create.clone());
-        }
         let quotes = Quotes::of(program.sql_mode.as_deref().unwrap_or_default());
-        let bytes = program.create.bytes();
-        let charset = program.character_set_client.as_str();
-        if bytes.is_ascii() || charset.starts_with("utf8") {
-            let text = std::str::from_utf8(bytes)?;
+        self.apply_to(&program.create, &program.character_set_client, quotes)
+    }
+
+    /// A statement in a character set for the new names. One in UTF-8 may still hold other bytes: servers write defaults of
+    /// binary columns as they are.
+    pub fn apply_to(&self, sql: &Sql, charset: &str, quotes: Quotes) -> Result<Sql> {
+        if self.0.is_empty() {
+            return Ok(sql.clone());
+        }
+        let bytes = sql.bytes();
+        let is_utf8 = bytes.is_ascii() || charset.starts_with("utf8");
+        if let Some(text) = std::str::from_utf8(bytes).ok().filter(|_| is_utf8) {
             return Ok(self.apply(text, quotes)?.into());
         }
-        let names = self.0.iter().flat_map(|(old, new)| [old, new]);
-        if NOT_OVER_ASCII.contains(&charset) || names.into_iter().any(|name| !name.is_ascii()) {
+        let mut names = self.0.iter().flat_map(|(old, new)| [old, new]);
+        if NOT_OVER_ASCII.contains(&charset) || names.any(|name| !name.is_ascii()) {
             return Err(Error::Unsupported(format!(
                 "its text is in the character set {charset}, in which databases cannot be renamed; restore without rename"
             )));

@@ -136,20 +136,21 @@ impl<'a> Loader<'a> {
 
 /// The `.sql` files that are for other tools.
 fn is_schema(file: &str) -> bool {
-    file == layout::USERS || file.strip_suffix(".sql").is_some_and(|name| name.contains("-schema"))
+    file.starts_with("coffer/") || file.strip_suffix(".sql").is_some_and(|name| name.contains("-schema"))
 }
 
-/// The head of a file sets what our sessions have set already.
+/// The head of a file sets what our sessions have set already. In another character set than theirs, rows would become others.
 fn check_setting(sql: &[u8]) -> Result<()> {
     let text = std::str::from_utf8(sql).unwrap_or_default().trim();
     let plain = text
         .strip_prefix("/*!")
         .or_else(|| text.strip_prefix("/*M!"))
         .map_or(text, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_end_matches("*/").trim());
-    if layout::ROWS_SESSION.contains(&plain) || plain == layout::HISTORY_SESSION {
-        return Ok(());
+    match plain.strip_prefix("SET ") {
+        Some(setting) if setting == "NAMES binary" || !setting.starts_with("NAMES ") => Ok(()),
+        Some(setting) => Err(Error::Unsupported(format!("its rows are written for SET {setting}"))),
+        None => Err(Error::Corrupt("it has a statement that is no INSERT".into())),
     }
-    Err(Error::Corrupt("it has a statement that is no INSERT".into()))
 }
 
 /// The rows that the server took.

@@ -76,10 +76,9 @@ async fn run(
 ) -> Result<()> {
     let target = plan.target(&database.name);
     let failed = || format!("unable to restore {kind} {}.{}", identifier(target), identifier(name));
-    let text = std::str::from_utf8(sql.bytes()).context(failed)?;
-    let renamed = plan.renames.apply(text, Quotes::default()).context(failed)?;
+    let renamed = plan.renames.apply_to(sql, "utf8mb4", Quotes::default()).context(failed)?;
     session.enter(target).await.context(failed)?;
-    session.client.execute_private(renamed.as_bytes()).await.context(failed)?;
+    session.client.execute_private(renamed.bytes()).await.context(failed)?;
     Ok(())
 }
 

@@ -84,9 +84,15 @@ impl Session {
         }
         self.client.execute(&settings).await?;
         let outcome = self.client.try_execute_private(sql.bytes()).await?;
+        self.reset().await?;
+        Ok(outcome.map(|_| ()))
+    }
+
+    /// Takes back what a statement needed for itself.
+    pub async fn reset(&mut self) -> Result<()> {
         self.client.execute("SET NAMES utf8mb4").await?;
         let mode = literal(&self.sql_mode);
         self.client.execute(&format!("SET SESSION sql_mode = {mode}, time_zone = '+00:00'")).await?;
-        Ok(outcome.map(|_| ()))
+        Ok(())
     }
 }
