@@ -8,10 +8,13 @@ use coffer_addon::{Error, Incoming, Result};
 /// How one ends.
 const END: &[u8] = b";\n";
 
+/// In bytes. A statement grows to this in buffers that double, two of them, and the host gives a step 256 MiB.
+const HELD: usize = 48 * 1024 * 1024;
+
 /// What arrives of one file.
 pub struct Statements<'a> {
     incoming: &'a mut Incoming,
-    /// In bytes; what the server takes.
+    /// In bytes; what the server takes and we can hold.
     limit: usize,
     /// How much of the buffer has no end of a statement in it.
     seen: usize,
@@ -27,8 +30,9 @@ pub struct Statement<'a> {
 }
 
 impl<'a> Statements<'a> {
-    pub fn new(incoming: &'a mut Incoming, limit: usize) -> Self {
-        Statements { incoming, limit, seen: 0, taken: 0 }
+    /// `max_packet`: what the server takes, in bytes.
+    pub fn new(incoming: &'a mut Incoming, max_packet: usize) -> Self {
+        Statements { incoming, limit: max_packet.min(HELD), seen: 0, taken: 0 }
     }
 
     /// The next statement; nothing when the file ended and is whole.
@@ -82,10 +86,16 @@ fn end(buffer: &[u8], seen: usize) -> Option<usize> {
 
 /// The setting is named, as only the server's operator can change it.
 fn too_large(limit: usize) -> Error {
-    Error::Unsupported(format!(
-        "a statement is larger than the {limit} bytes that the server takes at once; raise its max_allowed_packet (it is \
-         read when a session begins)"
-    ))
+    Error::Unsupported(if limit < HELD {
+        format!(
+            "a statement is larger than the {limit} bytes that the server takes at once; raise max_allowed_packet in the \
+             server's configuration"
+        )
+    } else {
+        format!(
+            "a row is larger than the {limit} bytes that can be held at once; restore this file by the program `mysql`"
+        )
+    })
 }
 
 #[cfg(test)]
