@@ -38,7 +38,7 @@ impl Kit<'_> {
         let Some(function) = self.function(name) else { return Ok(Done::LeftOut("there is none".into())) };
         match descriptor::wrong_type(function, &self.given(function)) {
             Some(given) => self.refuses(function, given).await,
-            None => Ok(Done::LeftOut("its parameters take anything".into())),
+            None => Ok(Done::LeftOut("it has no parameter that could be of another type".into())),
         }
     }
 
