@@ -15,7 +15,7 @@ mod tables;
 mod views;
 
 pub use columns::{Column, Form};
-pub use objects::{Objects, Relation};
+pub use objects::{Objects, Relation, Stored};
 pub use privileges::Privileges;
 pub use tables::{Key, Storage, Table, show_create, without_counter};
 

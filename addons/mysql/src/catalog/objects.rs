@@ -1,6 +1,6 @@
 //! The list of what there is, with what changes when an object does: read twice, it tells whether DDL came between.
 
-use super::{Selection, lossy};
+use super::{Selection, Storage, lossy};
 use crate::client::Client;
 use crate::sql::literal;
 use coffer_addon::{Context as _, Result};
@@ -27,6 +27,15 @@ pub struct Relation {
     /// When it was made, or made anew by an ALTER or a TRUNCATE.
     pub created: Option<String>,
     pub comment: String,
+}
+
+/// A table, as far as locking it is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    pub database: &'a str,
+    pub name: &'a str,
+    pub engine: &'a str,
+    pub storage: Storage,
 }
 
 /// Everything else, database by database.
@@ -88,6 +97,18 @@ impl Objects {
             }
         }
         Ok(objects)
+    }
+
+    /// The tables that are selected and have rows of their own.
+    pub fn tables<'a>(&'a self, selection: &Selection<'_>) -> Vec<Stored<'a>> {
+        let tables = self.relations.iter().filter(|((database, name), relation)| {
+            matches!(relation.kind.as_str(), "BASE TABLE" | "SYSTEM VERSIONED") && selection.has(database, name)
+        });
+        let stored = tables.map(|((database, name), relation)| {
+            let engine = relation.engine.as_deref().unwrap_or_default();
+            Stored { database, name, engine, storage: Storage::of(engine) }
+        });
+        stored.filter(|table| table.storage != Storage::Elsewhere).collect()
     }
 
     /// The relations of a database, by name.

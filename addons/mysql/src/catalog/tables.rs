@@ -50,7 +50,7 @@ const SNAPSHOTS: [&str; 3] = ["INNODB", "ROCKSDB", "TOKUDB"];
 const ELSEWHERE: [&str; 7] = ["BLACKHOLE", "FEDERATED", "MRG_MYISAM", "MRG_ISAM", "OQGRAPH", "SEQUENCE", "SPIDER"];
 
 impl Storage {
-    fn of(engine: &str) -> Self {
+    pub fn of(engine: &str) -> Self {
         let is = |engines: &[&str]| engines.iter().any(|known| known.eq_ignore_ascii_case(engine));
         if is(&SNAPSHOTS) {
             Storage::Snapshots

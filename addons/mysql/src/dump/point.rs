@@ -1,27 +1,30 @@
 //! The moment that a dump shows: several sessions that see the same rows, the definitions that belong to them, and the place
 //! in the binary log.
 //!
-//! DDL is held off where the server can do that without holding up anything else, and the definitions are read. Then writing
-//! is stopped, for as long as it takes to begin the workers' transactions and to ask for the position, and everything is let
-//! go of. How, the server and the account's privileges decide:
+//! Writing is stopped, for as long as it takes to begin the workers' transactions, to list what there is and to ask for the position.
+//! DDL is held off until the definitions are read as well, where the server can do that without holding up anything else. How, the
+//! server and the account's privileges decide:
 //!
-//! | | DDL held off by | writing stopped by | needs |
+//! | | writing stopped by | DDL held off by | needs |
 //! |---|---|---|---|
-//! | MariaDB from 10.4.1 | `BACKUP STAGE BLOCK_DDL` | `BACKUP STAGE BLOCK_COMMIT` | RELOAD |
-//! | MySQL 8, 9 | `LOCK INSTANCE FOR BACKUP` | `FLUSH TABLES WITH READ LOCK` | BACKUP_ADMIN; RELOAD |
-//! | others | – | `FLUSH TABLES WITH READ LOCK` | RELOAD |
-//! | without RELOAD | as above, where allowed | `LOCK TABLES … READ` of what is dumped | LOCK TABLES |
-//! | without LOCK TABLES | as above, where allowed | nothing: one session reads everything in one snapshot | – |
+//! | MariaDB from 10.4.1 | `BACKUP STAGE BLOCK_COMMIT` | `BACKUP STAGE BLOCK_DDL`, before it | RELOAD |
+//! | MySQL 8, 9 | `FLUSH TABLES WITH READ LOCK` | `LOCK INSTANCE FOR BACKUP`, within it | RELOAD; BACKUP_ADMIN |
+//! | others | `FLUSH TABLES WITH READ LOCK` | – | RELOAD |
+//! | without RELOAD | `LOCK TABLES … READ` of what is dumped | as above, where allowed | LOCK TABLES |
+//! | without LOCK TABLES | nothing: one session reads everything in one snapshot | as above, where allowed | – |
+//!
+//! MySQL's instance lock comes within the global one and not before it: a DDL that waits for the former while we wait for the latter
+//! would be a deadlock, which the server ends by failing the DDL.
 //!
 //! `LOCK TABLES … READ` gives what the global lock gives: it waits for every transaction that has written to one of the tables,
 //! lets none write to them, and a snapshot that begins under it has all that was committed before and nothing after. Where
-//! nothing holds DDL off, the list of objects is read before the definitions and again when writing is stopped: if it differs,
-//! the definitions are read once more. What an ALTER does to a table after that is found out when its rows are read.
+//! nothing holds DDL off, the list of objects is read again after the definitions: if it differs, all of it is done once more. What
+//! an ALTER does to a table after that is found out when its rows are read.
 //!
 //! The locks are this session's, so they go when it goes, however it does: with an error, with the component, or killed when
 //! the run is asked to stop.
 
-use crate::catalog::{self, Catalog, Objects, Selection, Storage, Table};
+use crate::catalog::{self, Catalog, Objects, Selection, Storage, Stored, Table};
 use crate::client::{Client, Login, ServerError};
 use crate::layout::Position;
 use crate::session;
@@ -61,14 +64,6 @@ pub struct Wanted<'a> {
     pub may_lock: bool,
 }
 
-/// What holds DDL off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hold {
-    Stage,
-    Instance,
-    Nothing,
-}
-
 /// What stops writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freeze {
@@ -91,14 +86,15 @@ impl Freeze {
 
 /// Opens the sessions and has them see one moment.
 pub async fn fix(application: &Application, login: &Login, leader: &mut Client, wanted: &Wanted<'_>) -> Result<Point> {
-    let hold = hold_ddl(leader).await?;
-    let mut workers = Vec::new();
-    let mut keeper = None;
+    let selection = &wanted.selection;
+    let staged = stage(leader).await?;
+    let (mut workers, mut keeper) = (Vec::new(), None);
     for _ in 0..ATTEMPTS {
-        let objects = Objects::read(leader, &wanted.selection).await?;
-        let catalog = catalog::read(leader, &wanted.selection, &objects, wanted.users).await?;
-        let (locked, others): (Vec<&Table>, Vec<&Table>) =
-            tables(&catalog).filter(|_| wanted.rows).partition(|table| table.storage == Storage::Locked);
+        let before = Objects::read(leader, selection).await?;
+        let early = if staged { Some(catalog::read(leader, selection, &before, wanted.users).await?) } else { None };
+        let tables = if wanted.rows { before.tables(selection) } else { Vec::new() };
+        let (locked, others): (Vec<Stored<'_>>, Vec<Stored<'_>>) =
+            tables.iter().partition(|table| table.storage == Storage::Locked);
         check_locked(&locked, wanted)?;
         // They are open before anybody has to wait for what they do then.
         while workers.len() < wanted.jobs && !others.is_empty() {
@@ -107,30 +103,46 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
         if keeper.is_none() && !locked.is_empty() {
             keeper = Some(open(application, login, wanted.lock_timeout).await?);
         }
-        let freeze = if wanted.rows { freeze(leader, hold, &catalog).await? } else { Freeze::Nothing };
-        if freeze == Freeze::Nothing {
+
+        let by = freeze(leader, staged, &tables).await?;
+        if by == Freeze::Nothing {
             workers.truncate(1);
         }
         try_join_all(workers.iter_mut().map(begin)).await?;
-        let position = match (freeze, workers.first_mut()) {
+        let position = match (by, workers.first_mut()) {
             (Freeze::Nothing, Some(worker)) => snapshot_position(worker).await?,
             (Freeze::Nothing, None) => None,
             _ => position(leader).await?,
         };
-        let changed = match hold {
-            Hold::Nothing => objects.difference(&Objects::read(leader, &wanted.selection).await?),
-            _ => None,
-        };
-        if let Some(changed) = changed {
-            release(leader, hold, freeze).await?;
-            coffer_addon::info!("objects changed while their definitions were read: {changed}");
-            continue;
-        }
         if let Some(keeper) = &mut keeper {
-            lock(keeper, freeze, &locked).await?;
+            lock(keeper, by, &locked).await?;
         }
-        release(leader, hold, freeze).await?;
-        return Ok(Point { catalog, workers, keeper, position, by: freeze });
+        if let Some(catalog) = early {
+            release(leader, by).await?;
+            return Ok(Point { catalog, workers, keeper, position, by });
+        }
+        let objects = Objects::read(leader, selection).await?;
+        let mut changed = before.difference(&objects);
+        if changed.is_none() {
+            let is_held = hold_ddl(leader).await?;
+            release(leader, by).await?;
+            let catalog = catalog::read(leader, selection, &objects, wanted.users).await;
+            if is_held {
+                leader.execute("UNLOCK INSTANCE").await?;
+            } else {
+                changed = objects.difference(&Objects::read(leader, selection).await?);
+            }
+            // What went wrong because of a change is no reason to give up.
+            if changed.is_none() {
+                return Ok(Point { catalog: catalog?, workers, keeper, position, by });
+            }
+        } else {
+            release(leader, by).await?;
+        }
+        coffer_addon::info!("again, as these changed meanwhile: {}", changed.unwrap_or_default());
+        if let Some(keeper) = &mut keeper {
+            keeper.execute("UNLOCK TABLES").await?;
+        }
     }
     Err(Error::Failed(format!(
         "objects changed while their definitions were read, {ATTEMPTS} times; run the dump when nobody makes or alters any, or \
@@ -138,23 +150,15 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
     )))
 }
 
-/// Those with rows to read.
-fn tables(catalog: &Catalog) -> impl Iterator<Item = &Table> {
-    catalog.databases.iter().flat_map(|database| &database.tables).filter(|table| table.storage != Storage::Elsewhere)
-}
-
-fn named(tables: &[&Table]) -> String {
+fn named(tables: &[Stored<'_>]) -> String {
     const NAMED: usize = 20;
-    let names: Vec<String> = tables
-        .iter()
-        .take(NAMED)
-        .map(|table| format!("{}.{} ({})", table.database, table.index.name, table.index.engine))
-        .collect();
+    let name = |table: &Stored<'_>| format!("{}.{} ({})", table.database, table.name, table.engine);
+    let names: Vec<String> = tables.iter().take(NAMED).map(name).collect();
     let more = tables.len().saturating_sub(NAMED);
     if more > 0 { format!("{} and {more} more", names.join(", ")) } else { names.join(", ") }
 }
 
-fn check_locked(locked: &[&Table], wanted: &Wanted<'_>) -> Result<()> {
+fn check_locked(locked: &[Stored<'_>], wanted: &Wanted<'_>) -> Result<()> {
     if wanted.may_lock || locked.is_empty() {
         return Ok(());
     }
@@ -177,33 +181,40 @@ async fn allowed(client: &mut Client, sql: &str) -> Result<bool> {
     }
 }
 
-async fn hold_ddl(leader: &mut Client) -> Result<Hold> {
-    let waited = || "unable to hold off DDL within lockTimeout; somebody alters a table, writes to one without transactions, or makes a backup";
-    if leader.version().is_mariadb(100_401) && allowed(leader, "BACKUP STAGE START").await.context(waited)? {
-        leader.execute("BACKUP STAGE BLOCK_DDL").await.context(waited)?;
-        return Ok(Hold::Stage);
+/// MariaDB's way: whether DDL is held off by it.
+async fn stage(leader: &mut Client) -> Result<bool> {
+    let waited = || {
+        "unable to hold off DDL within lockTimeout; somebody alters a table, writes to one without transactions, or makes a backup"
+    };
+    if !leader.version().is_mariadb(100_401) || !allowed(leader, "BACKUP STAGE START").await.context(waited)? {
+        return Ok(false);
     }
-    if leader.version().is_mysql(80_000) && allowed(leader, "LOCK INSTANCE FOR BACKUP").await.context(waited)? {
-        return Ok(Hold::Instance);
-    }
-    Ok(Hold::Nothing)
+    leader.execute("BACKUP STAGE BLOCK_DDL").await.context(waited)?;
+    Ok(true)
 }
 
-async fn freeze(leader: &mut Client, hold: Hold, catalog: &Catalog) -> Result<Freeze> {
-    let locks: Vec<String> = tables(catalog).map(|table| format!("{} READ", table.quoted())).collect();
-    if locks.is_empty() {
-        return Ok(Freeze::Nothing);
-    }
-    let waited =
-        || "unable to stop writing within lockTimeout; a statement or a transaction of somebody else takes longer";
-    if hold == Hold::Stage {
+/// MySQL's way: whether DDL is held off by it.
+async fn hold_ddl(leader: &mut Client) -> Result<bool> {
+    let waited = || "unable to hold off DDL within lockTimeout; somebody alters a table";
+    Ok(leader.version().is_mysql(80_000) && allowed(leader, "LOCK INSTANCE FOR BACKUP").await.context(waited)?)
+}
+
+async fn freeze(leader: &mut Client, staged: bool, tables: &[Stored<'_>]) -> Result<Freeze> {
+    let waited = || {
+        "unable to stop writing within lockTimeout; a statement, a transaction or a lock of somebody else takes longer"
+    };
+    if staged {
+        // Also where there is nothing to stop: a stage that was begun is ended in one way.
         leader.execute("BACKUP STAGE BLOCK_COMMIT").await.context(waited)?;
         return Ok(Freeze::Stage);
+    }
+    if tables.is_empty() {
+        return Ok(Freeze::Nothing);
     }
     if allowed(leader, "FLUSH TABLES WITH READ LOCK").await.context(waited)? {
         return Ok(Freeze::Global);
     }
-    if allowed(leader, &format!("LOCK TABLES {}", locks.join(", "))).await.context(waited)? {
+    if allowed(leader, &read_locks(tables)).await.context(waited)? {
         return Ok(Freeze::Tables);
     }
     coffer_addon::warn!(
@@ -212,16 +223,18 @@ async fn freeze(leader: &mut Client, hold: Hold, catalog: &Catalog) -> Result<Fr
     Ok(Freeze::Nothing)
 }
 
-async fn release(leader: &mut Client, hold: Hold, freeze: Freeze) -> Result<()> {
-    match (hold, freeze) {
-        (Hold::Stage, _) => leader.execute("BACKUP STAGE END").await?,
-        (_, Freeze::Global | Freeze::Tables) => leader.execute("UNLOCK TABLES").await?,
-        _ => Default::default(),
+async fn release(leader: &mut Client, by: Freeze) -> Result<()> {
+    match by {
+        Freeze::Stage => leader.execute("BACKUP STAGE END").await?,
+        Freeze::Global | Freeze::Tables => leader.execute("UNLOCK TABLES").await?,
+        Freeze::Nothing => return Ok(()),
     };
-    if hold == Hold::Instance {
-        leader.execute("UNLOCK INSTANCE").await?;
-    }
     Ok(())
+}
+
+fn read_locks(tables: &[Stored<'_>]) -> String {
+    let lock = |table: &Stored<'_>| format!("{}.{} READ", identifier(table.database), identifier(table.name));
+    format!("LOCK TABLES {}", tables.iter().map(lock).collect::<Vec<_>>().join(", "))
 }
 
 /// A session for rows.
@@ -240,16 +253,15 @@ async fn begin(worker: &mut Client) -> Result<()> {
 }
 
 /// Locks tables without transactions until they were read.
-async fn lock(keeper: &mut Client, freeze: Freeze, tables: &[&Table]) -> Result<()> {
-    if freeze == Freeze::Nothing {
+async fn lock(keeper: &mut Client, by: Freeze, tables: &[Stored<'_>]) -> Result<()> {
+    if by == Freeze::Nothing {
         return Err(Error::Denied(format!(
             "tables without transactions can only be dumped under a lock, and the account has neither RELOAD nor LOCK TABLES: \
              {}; grant one of them or exclude the tables",
             named(tables)
         )));
     }
-    let locks: Vec<String> = tables.iter().map(|table| format!("{} READ", table.quoted())).collect();
-    let outcome = keeper.execute(&format!("LOCK TABLES {}", locks.join(", "))).await;
+    let outcome = keeper.execute(&read_locks(tables)).await;
     outcome.map(drop).map_err(|error| match error {
         Error::Denied(text) => Error::Denied(format!(
             "{text}; tables without transactions have to be locked while they are read: grant LOCK TABLES or exclude them"
