@@ -340,6 +340,8 @@ impl Mysql {
             format!("--port={}", self.port),
             format!("--socket={}", file("socket")),
             format!("--pid-file={}", file("pid")),
+            // A MariaDB that starts removes what looks like a temporary table in there, other servers' too.
+            format!("--tmpdir={}", self.folder.display()),
         ];
         let fixed: &[&str] = &[
             "--bind-address=127.0.0.1",
