@@ -435,19 +435,8 @@ async fn comes_back(version: MysqlVersion) {
     let source = Mysql::start(version, &MysqlOptions::default()).expect("a server");
     sample::create(&source, "sample", 2).expect("the sample");
     sample::create_awkward_names(&source, "awk`ward.db").expect("names");
-    // The one name that is refused: stock tools cannot read it.
-    query(&source, "ALTER TABLE `awk``ward.db`.`slash/back\\slash` DROP COLUMN `new\nline`");
     sample::create_myisam(&source, "myisam").expect("tables");
     sample::create_users(&source, "sample").expect("users");
-    // Servers word what stands in quotes there without escapes.
-    query(&source, "ALTER USER 'sample_x509'@'192.0.2.%' REQUIRE SUBJECT '/CN=its'");
-    if version != MysqlVersion::MySql97 {
-        // As above.
-        query(&source, "ALTER TABLE `awk``ward.db`.`back``tick` DROP FOREIGN KEY `back``tick's`");
-        query(&source, "ALTER TABLE sample.many_defaults ALTER h SET DEFAULT 'abcd'");
-    } else {
-        query(&source, "ALTER TABLE sample.checks ALTER e SET DEFAULT 'x'");
-    }
     let (dumped, dump) = dump(&source, r#"{"users": true, "jobs": 3, "chunkSize": 500}"#).await;
     for jobs in [1, 4] {
         let target = Mysql::start(version, &MysqlOptions::default()).expect("a server");
@@ -479,14 +468,14 @@ async fn another_name(source: &Mysql, target: &Mysql, dump: Vec<Written>) {
         .expect("the same");
     let schema = |server: &Mysql, name: &str| {
         let text = server.dump(&["--no-data", name]).expect("dumped");
+        let text = String::from_utf8_lossy(&text);
         // MySQL names the character set that a collation implies, or does not, by how the column was once written down.
-        let lines =
-            std::str::from_utf8(&text).expect("UTF-8").lines().map(|line| match line.split_once(" CHARACTER SET ") {
-                Some((before, after)) if after.contains(" COLLATE ") => {
-                    format!("{before}{}", after.trim_start_matches(|letter| letter != ' '))
-                }
-                _ => line.replace("`copied`", "`sample`"),
-            });
+        let lines = text.lines().map(|line| match line.split_once(" CHARACTER SET ") {
+            Some((before, after)) if after.contains(" COLLATE ") => {
+                format!("{before}{}", after.trim_start_matches(|letter| letter != ' '))
+            }
+            _ => line.replace("`copied`", "`sample`"),
+        });
         lines.collect::<Vec<_>>().join("\n")
     };
     let (one, other) = (schema(source, "sample"), schema(target, "copied"));
