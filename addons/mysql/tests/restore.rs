@@ -310,6 +310,33 @@ async fn rows_alone_go_into_tables_that_are_there_and_empty() {
 }
 
 #[tokio::test]
+async fn history_is_replaced_with_the_rows() {
+    for version in [MysqlVersion::MariaDb1011, MysqlVersion::MariaDb118] {
+        let (server, database) = (server(version), name());
+        query(
+            server,
+            &format!(
+                "CREATE DATABASE {database}; USE {database}; CREATE TABLE v (id int PRIMARY KEY, x int) WITH SYSTEM VERSIONING; \
+                 INSERT INTO v VALUES (1, 1), (2, 2), (3, 3); UPDATE v SET x = 9 WHERE id = 2; DELETE FROM v WHERE id = 3"
+            ),
+        );
+        let all = format!("SELECT *, row_start, row_end FROM {database}.v FOR SYSTEM_TIME ALL ORDER BY 1, 3");
+        let (before, parameters) =
+            (query(server, &all), format!(r#"{{"databases": ["{database}"], "dataOnly": true}}"#));
+        assert_eq!(before.lines().count(), 4);
+        let (_, dump) = dump(server, &parameters).await;
+        query(server, &format!("DELETE FROM {database}.v"));
+        let refused = restore(server, "{}", dump.clone()).await;
+        assert!(
+            matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("`v` is not empty")),
+            "{refused:?}"
+        );
+        restore(server, r#"{"overwrite": true}"#, dump).await.expect("restored");
+        assert_eq!(query(server, &all), before);
+    }
+}
+
+#[tokio::test]
 async fn a_statement_that_is_too_large_names_the_setting() {
     let options =
         MysqlOptions { settings: vec![("max-allowed-packet".into(), "16K".into())], ..MysqlOptions::default() };

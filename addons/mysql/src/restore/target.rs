@@ -119,7 +119,8 @@ async fn check_tables(session: &mut Session, plan: &Plan<'_>, database: &Databas
                 "table {name} is not there, and the dump has rows alone; restore its schema first"
             )));
         }
-        let is_filled = !session.client.query(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_empty();
+        let all = if table.history { " FOR SYSTEM_TIME ALL" } else { "" };
+        let is_filled = !session.client.query(&format!("SELECT 1 FROM {name}{all} LIMIT 1")).await?.is_empty();
         if is_filled && !plan.parameters.overwrite {
             return Err(Error::InvalidParameter(format!(
                 "table {name} is not empty; set overwrite to replace its rows, or restore elsewhere with rename"
@@ -243,6 +244,10 @@ pub async fn prepare(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
                     let name = plan.table(database, table);
                     let emptied = session.client.execute(&format!("DELETE FROM {name}")).await;
                     emptied.context(|| format!("unable to empty table {name}"))?;
+                    if table.history {
+                        let forgotten = session.client.execute(&format!("DELETE HISTORY FROM {name}")).await;
+                        forgotten.context(|| format!("unable to empty the history of table {name}"))?;
+                    }
                 }
             }
             Some(_) => {}
