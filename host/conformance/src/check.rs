@@ -5,6 +5,7 @@ use crate::case::{Case, End, Kind, Roles, matches, plan};
 use crate::command;
 use crate::descriptor;
 use crate::judge::Whole;
+use crate::limits::CONNECT;
 use crate::outcome::{Conformance, Done, Finding, Outcome};
 use crate::step::Step;
 use crate::{Bound, Error, Settings};
@@ -14,6 +15,8 @@ use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::time::Instant;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// How far it is.
 #[derive(Debug)]
@@ -47,6 +50,9 @@ pub async fn check(
     let descriptor = linked.describe().await.map_err(|error| Error::Describe(Box::new(error)))?;
     let roles = Roles::find(&descriptor, settings).map_err(Error::Settings)?;
     let cases = plan(&descriptor, &roles);
+    for bound in settings.source.iter().chain(&settings.target) {
+        reachable(bound).await?;
+    }
     for pattern in settings.only.iter().chain(&settings.skip) {
         if !cases.iter().any(|case| matches(pattern, &case.id)) {
             let ids: Vec<&str> = cases.iter().map(|case| case.id.as_str()).collect();
@@ -82,6 +88,18 @@ pub async fn check(
         outcomes.push(outcome);
     }
     Ok(Conformance::new(format!("{} {}", descriptor.name, descriptor.version), outcomes))
+}
+
+/// Behind the proxy a server that is not there would look like one that hangs up.
+async fn reachable(bound: &Bound) -> Result<(), Error> {
+    for endpoint in &bound.application.endpoints {
+        let (host, port) = (endpoint.host.as_str(), endpoint.port);
+        let connected = timeout(CONNECT, TcpStream::connect((host, port))).await;
+        let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        connected
+            .map_err(|error| Error::Settings(format!("the application at {host}:{port} is not there: {error}")))?;
+    }
+    Ok(())
 }
 
 /// Those that were asked for, and the whole runs that they are measured by.

@@ -8,6 +8,8 @@ pub const MEMORY: usize = 64 << 20;
 pub const RUN: Duration = Duration::from_secs(120);
 /// How long the application may take to notice that a run is over: its sessions, its locks.
 pub(crate) const SETTLE: Duration = Duration::from_secs(15);
+/// To find out whether the author's application is there at all.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// Between two looks at the same thing.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// Counters that did not move for so long have stopped.

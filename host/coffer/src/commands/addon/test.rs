@@ -150,7 +150,10 @@ pub async fn run(global: &Global, args: TestArgs, printer: Printer) -> Result<()
         Event::Begun { case, number, of } => {
             *doing.borrow_mut() = (format!("[{number:>3}/{of}] {case}"), Instant::now());
         }
-        Event::Ended { outcome, number, of } => printer.note(ended(outcome, number, of)),
+        Event::Ended { outcome, number, of } if outcome.verdict != Verdict::Skipped => {
+            printer.note(ended(outcome, number, of));
+        }
+        Event::Ended { .. } => {}
     });
     let mut checking = std::pin::pin!(checking);
     let mut tick = tokio::time::interval(LINE_EVERY / 2);
@@ -190,14 +193,19 @@ fn show(result: &Conformance, format: Format, printer: Printer) -> Result<()> {
     if format != Format::Table {
         return printer.value(format, result);
     }
-    let rows = result.cases.iter().map(|case| {
+    let rows = result.cases.chunk_by(same_reason).filter_map(|cases| {
+        let case = cases.first()?;
+        let name = match cases.len() {
+            1 => case.case.clone(),
+            count => format!("{} and {} more", case.case, count - 1),
+        };
         let outcome = match case.verdict {
             Verdict::Failed => "FAILED".to_owned(),
             verdict => verdict.as_str().to_owned(),
         };
         let memory = case.memory.map(bytes).unwrap_or_default();
         let seconds = format!("{:.1}s", case.seconds);
-        vec![case.case.clone(), outcome, case.expected.clone(), case.found.clone(), memory, seconds]
+        Some(vec![name, outcome, case.expected.clone(), case.found.clone(), memory, seconds])
     });
     printer.table(&["case", "outcome", "expected", "found", "memory", "time"], rows);
     let Conformance { addon, passed, failed, skipped, peak_memory, .. } = result;
@@ -206,6 +214,11 @@ fn show(result: &Conformance, format: Format, printer: Printer) -> Result<()> {
     printer
         .line(format_args!("{addon}: {passed} passed, {failed} failed, {skipped} skipped; at most {peak} of memory"));
     Ok(())
+}
+
+/// Cases that were left out together are shown together.
+fn same_reason(one: &Outcome, next: &Outcome) -> bool {
+    one.verdict == Verdict::Skipped && next.verdict == Verdict::Skipped && one.found == next.found
 }
 
 /// The application of the AppBinding among these manifests, with its Secrets; other kinds are passed over.
