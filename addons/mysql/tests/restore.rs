@@ -3,16 +3,16 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
+#[path = "restoring/interrupted.rs"]
+mod interrupted;
 mod restoring;
+#[path = "restoring/whole.rs"]
+mod whole;
 
 use coffer_addon::Error;
 use coffer_addon::testing::Written;
-use coffer_test_servers::mysql::compare::{Database, same_dump, same_rows};
-use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion, sample};
+use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion};
 use restoring::{HEAD, Small, artifact, dump, fact, name, restore, restore_as, server, servers};
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 const OWN: &str = "coffer@%";
 
@@ -357,166 +357,4 @@ async fn a_statement_that_is_too_large_names_the_setting() {
             );
         }
     }
-}
-
-/// A table that another session lets nobody write to, as long as this lives.
-struct Held(std::process::Child);
-
-impl Held {
-    fn new(server: &Mysql, table: &str) -> Held {
-        let mut command = server.tool("mysql").expect("mysql");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).arg("--skip-column-names");
-        let mut child = command.arg("--unbuffered").spawn().expect("mysql");
-        let script = format!("LOCK TABLES {table} READ;\nSELECT 'locked';\n");
-        child.stdin.as_mut().expect("piped").write_all(script.as_bytes()).expect("asked");
-        let mut answer = [0; 6];
-        child.stdout.as_mut().expect("piped").read_exact(&mut answer).expect("locked");
-        assert_eq!(&answer, b"locked");
-        Held(child)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Restores rows into a database whose schema is there, does `then` when the restore waits for a lock on them, and gives
-/// the restore's outcome.
-async fn when_held_up(server: &Mysql, database: &str, then: impl FnOnce()) -> Result<coffer_addon::Report, Error> {
-    let (mut schema, mut rows) = (Small::new(database, OWN), Small::new(database, OWN));
-    schema.files.clear();
-    schema.metadata = schema.metadata.replace("rows = 3", "rows = 0").replace("rows = 2", "rows = 0");
-    schema.index.databases[0].triggers.clear();
-    restore(server, "{}", schema.artifacts()).await.expect("restored");
-    rows.index.schema = false;
-    let _held = Held::new(server, &format!("{database}.orders"));
-    let waiting = format!(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}' AND state LIKE 'Waiting for table%' \
-         AND info LIKE 'INSERT%'"
-    );
-    let restoring = restore(server, r#"{"jobs": 2}"#, rows.artifacts());
-    tokio::pin!(restoring);
-    loop {
-        let turn = tokio::time::sleep(Duration::from_millis(50));
-        tokio::select! {
-            outcome = &mut restoring => panic!("not held up: {outcome:?}"),
-            () = turn => if query(server, &waiting) != "0" { break },
-        }
-    }
-    then();
-    restoring.await
-}
-
-#[tokio::test]
-async fn a_server_that_is_killed_is_unavailable() {
-    for version in [MysqlVersion::MySql97, MysqlVersion::MariaDb1011] {
-        let server = Mysql::start(version, &MysqlOptions::default()).expect("a server");
-        let id = server.process_id().expect("it runs").to_string();
-        let kill = || assert!(Command::new("kill").args(["-9", &id]).status().is_ok_and(|status| status.success()));
-        let died = when_held_up(&server, "dying", kill).await;
-        assert!(
-            matches!(&died, Err(Error::Unavailable(text)) if text.contains("dying") && text.contains("connection to the server lost")),
-            "{died:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_cancelled_restore_leaves_no_session_behind() {
-    for server in servers() {
-        let database = name();
-        let stopped = when_held_up(server, &database, coffer_addon::testing::cancel).await;
-        assert_eq!(stopped, Err(Error::Failed("cancelled".into())));
-        // They are killed by now; the server takes a moment to clear up.
-        let sessions =
-            format!("SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}' AND user = 'coffer'");
-        let gone = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(50));
-            query(server, &sessions) == "0"
-        });
-        assert!(gone, "{}", query(server, "SHOW FULL PROCESSLIST"));
-        assert_eq!(query(server, &format!("SELECT COUNT(*) FROM {database}.orders")), "0");
-    }
-}
-
-#[tokio::test]
-async fn what_mysql_9_7_had_comes_back_as_mysqldump_words_it() {
-    comes_back(MysqlVersion::MySql97).await;
-}
-
-#[tokio::test]
-async fn what_mariadb_10_11_had_comes_back_as_its_dump_words_it() {
-    comes_back(MysqlVersion::MariaDb1011).await;
-}
-
-#[tokio::test]
-async fn what_mariadb_11_8_had_comes_back_as_its_dump_words_it() {
-    comes_back(MysqlVersion::MariaDb118).await;
-}
-
-/// All kinds of objects and values, on a server that has seen none of them, with the users that they belong to.
-async fn comes_back(version: MysqlVersion) {
-    let source = Mysql::start(version, &MysqlOptions::default()).expect("a server");
-    sample::create(&source, "sample", 2).expect("the sample");
-    sample::create_awkward_names(&source, "awk`ward.db").expect("names");
-    sample::create_myisam(&source, "myisam").expect("tables");
-    sample::create_users(&source, "sample").expect("users");
-    let (dumped, dump) = dump(&source, r#"{"users": true, "jobs": 3, "chunkSize": 500}"#).await;
-    for jobs in [1, 4] {
-        let target = Mysql::start(version, &MysqlOptions::default()).expect("a server");
-        // Of all that somebody may have, this alone is not in ALL.
-        query(&target, "GRANT PROXY ON ''@'' TO coffer@'%' WITH GRANT OPTION");
-        let parameters = format!(r#"{{"users": true, "jobs": {jobs}}}"#);
-        let restored = restore(&target, &parameters, dump.clone()).await.expect("restored");
-        for name in ["tables", "rows", "bytes"] {
-            assert_eq!(fact(&restored, name), fact(&dumped, name), "{name}");
-        }
-        for name in ["sample", "awk`ward.db", "myisam"] {
-            let (one, other) = (Database { server: &source, name }, Database { server: &target, name });
-            same_rows(one, other).unwrap_or_else(|error| panic!("{error}"));
-            let lines = same_dump(one, other, &["--databases"]).unwrap_or_else(|error| panic!("{error}"));
-            assert!(lines > 20, "{lines}");
-        }
-        assert_eq!(accounts(&target), accounts(&source));
-        if jobs > 1 {
-            another_name(&source, &target, dump.clone()).await;
-        }
-    }
-}
-
-/// The same beside itself: what calls or names it, calls and names the copy.
-async fn another_name(source: &Mysql, target: &Mysql, dump: Vec<Written>) {
-    let parameters = r#"{"rename": {"sample": "copied", "awk`ward.db": "copied`names", "myisam": "copied_myisam"}}"#;
-    restore(target, parameters, dump).await.expect("restored");
-    same_rows(Database { server: source, name: "sample" }, Database { server: target, name: "copied" })
-        .expect("the same");
-    let schema = |server: &Mysql, name: &str| {
-        let text = server.dump(&["--no-data", name]).expect("dumped");
-        let text = String::from_utf8_lossy(&text);
-        // MySQL names the character set that a collation implies, or does not, by how the column was once written down.
-        let lines = text.lines().map(|line| match line.split_once(" CHARACTER SET ") {
-            Some((before, after)) if after.contains(" COLLATE ") => {
-                format!("{before}{}", after.trim_start_matches(|letter| letter != ' '))
-            }
-            _ => line.replace("`copied`", "`sample`"),
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let (one, other) = (schema(source, "sample"), schema(target, "copied"));
-    let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
-    assert_eq!((differs, one.lines().count()), (None, other.lines().count()));
-}
-
-/// Users and roles as the server words them.
-fn accounts(server: &Mysql) -> String {
-    let all = query(
-        server,
-        "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user LIKE '%sample%' AND host <> '' ORDER BY 1",
-    );
-    let words = |name: &str| query(server, &format!("SHOW CREATE USER {name}; SHOW GRANTS FOR {name}"));
-    // The columns of a grant are in no order.
-    all.lines().map(words).collect::<Vec<_>>().join("\n").replace("(`name`, `id`)", "(`id`, `name`)")
 }
