@@ -3,7 +3,8 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
-use super::restoring::{Small, name, restore, servers};
+use super::restoring::{Small, name, restore};
+use super::support::{start, supported};
 use super::{OWN, query};
 use coffer_addon::Error;
 use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion};
@@ -65,7 +66,7 @@ async fn when_held_up(server: &Mysql, database: &str, then: impl FnOnce()) -> Re
 #[tokio::test]
 async fn a_server_that_is_killed_is_unavailable() {
     for version in [MysqlVersion::MySql97, MysqlVersion::MariaDb1011] {
-        let server = Mysql::start(version, &MysqlOptions::default()).expect("a server");
+        let Some(server) = start(version, &MysqlOptions::default()) else { continue };
         let id = server.process_id().expect("it runs").to_string();
         let kill = || assert!(Command::new("kill").args(["-9", &id]).status().is_ok_and(|status| status.success()));
         let died = when_held_up(&server, "dying", kill).await;
@@ -78,7 +79,7 @@ async fn a_server_that_is_killed_is_unavailable() {
 
 #[tokio::test]
 async fn a_cancelled_restore_leaves_no_session_behind() {
-    for server in servers() {
+    for server in supported() {
         let database = name();
         let stopped = when_held_up(server, &database, coffer_addon::testing::cancel).await;
         assert_eq!(stopped, Err(Error::Failed("cancelled".into())));

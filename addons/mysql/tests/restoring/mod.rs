@@ -3,38 +3,17 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
+use super::support::at;
 use coffer_addon::testing::{self, Written};
-use coffer_addon::{Application, Artifact, Binding, Ends, Error, Report, TlsMode};
+use coffer_addon::{Artifact, Ends, Error, Report};
 use coffer_addon_mysql::layout::{Account, Database, FORMAT, INDEX, Index, Program, ProgramKind, Server, Sql, Table};
-use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion};
-use std::sync::OnceLock;
+use coffer_test_servers::Mysql;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio_util::compat::TokioAsyncReadCompatExt;
-
-/// The test binary's server of a version, started once.
-pub fn server(version: MysqlVersion) -> &'static Mysql {
-    static SERVERS: [OnceLock<Mysql>; 3] = [const { OnceLock::new() }; 3];
-    let place = MysqlVersion::SUPPORTED.iter().position(|supported| *supported == version).expect("supported");
-    SERVERS[place].get_or_init(|| Mysql::start(version, &MysqlOptions::default()).expect("a server"))
-}
-
-pub fn servers() -> impl Iterator<Item = &'static Mysql> {
-    MysqlVersion::SUPPORTED.into_iter().map(server)
-}
 
 /// A name that no other test has.
 pub fn name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// The server as an addon sees it.
-pub fn application(server: &Mysql, user: &str, password: &str) -> Application {
-    let binding = Binding { kind: "mysql".into(), tls: TlsMode::Disable, ..Binding::default() };
-    let port = server.port();
-    testing::application(binding, &[("username", user), ("password", password)], move || async move {
-        Ok(testing::connection(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat()))
-    })
 }
 
 /// Restores as somebody.
@@ -45,7 +24,7 @@ pub async fn restore_as(
     dump: Vec<Written>,
 ) -> Result<Report, Error> {
     let (outbox, _) = testing::outbox();
-    let ends = Ends { application: application(server, user, password), inbox: testing::inbox(dump), outbox };
+    let ends = Ends { application: at(server.port(), user, Some(password), &[]), inbox: testing::inbox(dump), outbox };
     coffer_addon_mysql::addon().run(ends, "mysql-restore", parameters).await
 }
 
@@ -57,8 +36,11 @@ pub async fn restore(server: &Mysql, parameters: &str, dump: Vec<Written>) -> Re
 /// Dumps with all privileges.
 pub async fn dump(server: &Mysql, parameters: &str) -> (Report, Vec<Written>) {
     let (outbox, written) = testing::outbox();
-    let ends =
-        Ends { application: application(server, Mysql::USER, server.password()), inbox: testing::inbox([]), outbox };
+    let ends = Ends {
+        application: at(server.port(), Mysql::USER, Some(server.password()), &[]),
+        inbox: testing::inbox([]),
+        outbox,
+    };
     let report = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters).await.expect("dumped");
     (report, written.take())
 }
