@@ -148,10 +148,15 @@ impl Scene<Mysql> {
         Self::set_up(server, &programs::mysql_addon(), binding, &password, "mysql-backup")
     }
 
-    /// Restores the latest snapshot into a database of another name on the same server.
-    pub fn restores_to(&self, database: &str) {
-        let params = format!("rename={{\"shop\": \"{database}\"}}");
-        let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--task", "mysql-restore", "--param", &params];
+    /// Restores the latest snapshot on another server, known as an AppBinding `copy`, where whoever owns the sample's views
+    /// and routines is known.
+    pub fn restores_to(&self, server: &Mysql) {
+        mysql::sample::create_definer(server).unwrap();
+        self.coffer.apply(&[
+            manifest::login("copy", Mysql::USER, server.password()),
+            manifest::mysql_binding("copy", server, None),
+        ]);
+        let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "mysql-restore"];
         self.coffer.ok(&restore);
     }
 }

@@ -73,8 +73,8 @@ fn create_empty(server: &Mysql, database: &str) -> Result<()> {
     server.mysql(&format!("create database `{name}` character set utf8mb4 collate utf8mb4_general_ci")).map(drop)
 }
 
-/// Without a password, unless it is there already; views run with its privileges.
-fn create_definer(server: &Mysql) -> Result<()> {
+/// Makes [`DEFINER`] without a password, unless it is there already; views run with its privileges.
+pub fn create_definer(server: &Mysql) -> Result<()> {
     if server.mysql("select count(*) from mysql.user where user = 'sample_owner'")? == "0" {
         server.mysql(&format!("create user {DEFINER}"))?;
     }
