@@ -34,11 +34,13 @@ pub async fn read(client: &mut Client) -> Result<Vec<Account>> {
         let name = if role { literal(user) } else { format!("{}@{}", literal(user), literal(host)) };
         let mut account = account(client, name, role).await?;
         for (word, column) in [("SUBJECT", "x509_subject"), ("ISSUER", "x509_issuer"), ("CIPHER", "ssl_cipher")] {
-            // MySQL does not quote what is in these (to 9.7 at least).
+            // Servers do not quote what is in these (MySQL to 9.7, MariaDB to 11.8 at least).
             let value = lossy(row, column)?;
             if value.contains(['\'', '\\']) {
-                let right = format!("{word} {}", literal(&value));
-                account.create = account.create.text().replace(&format!("{word} '{value}'"), &right).into();
+                let (wrong, right) = (format!("{word} '{value}'"), format!("{word} {}", literal(&value)));
+                for sql in std::iter::once(&mut account.create).chain(&mut account.grants) {
+                    *sql = sql.text().replace(&wrong, &right).into();
+                }
             }
         }
         accounts.push(account);

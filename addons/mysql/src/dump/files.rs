@@ -126,6 +126,9 @@ pub fn users(index: &Index) -> Vec<u8> {
 pub fn grants(index: &Index) -> Vec<u8> {
     let mut text = HEAD.as_bytes().to_vec();
     for grant in index.accounts.iter().flat_map(|account| &account.grants) {
+        // MariaDB before 11 knows that word in one mode only.
+        let mode = if grant.text().contains(" ON PACKAGE ") { "ORACLE" } else { "" };
+        text.extend_from_slice(format!("/*!40101 SET SQL_MODE='{mode}' */;\n").as_bytes());
         text.extend_from_slice(grant.bytes());
         text.extend_from_slice(b";\n");
     }

@@ -21,6 +21,7 @@ use crate::session;
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{Application, Error, Outbox, Report, Result};
 use futures::future::{try_join, try_join_all};
+use futures::lock::Mutex;
 use point::{Point, Wanted};
 use rows::Rows;
 use std::cell::RefCell;
@@ -107,13 +108,19 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         index.databases.len(),
         by.name()
     );
-    let shared = Rows { outbox, tally: &tally, conditions: &parameters.conditions, counts: RefCell::default() };
+    let shared = Rows {
+        outbox,
+        tally: &tally,
+        conditions: &parameters.conditions,
+        witness: Mutex::new(&mut leader),
+        counts: RefCell::default(),
+    };
     if index.data {
         read(&shared, &mut workers, keeper, &tables, parameters.chunk_size).await?;
     }
 
-    let finished = now(&mut leader).await?;
     let counts = shared.counts.take();
+    let finished = now(&mut leader).await?;
     let metadata = files::metadata(&index, &counts, &started, &finished);
     outbox.file(METADATA).label("mediaType", "text/plain").write_all(&metadata).await?;
     for worker in workers {

@@ -183,9 +183,7 @@ async fn allowed(client: &mut Client, sql: &str) -> Result<bool> {
 
 /// MariaDB's way: whether DDL is held off by it.
 async fn stage(leader: &mut Client) -> Result<bool> {
-    let waited = || {
-        "unable to hold off DDL within lockTimeout; somebody alters a table, writes to one without transactions, or makes a backup"
-    };
+    let waited = || "unable to hold off DDL within lockTimeout; somebody alters a table, writes to one without transactions, or makes a backup";
     if !leader.version().is_mariadb(100_401) || !allowed(leader, "BACKUP STAGE START").await.context(waited)? {
         return Ok(false);
     }
@@ -200,9 +198,7 @@ async fn hold_ddl(leader: &mut Client) -> Result<bool> {
 }
 
 async fn freeze(leader: &mut Client, staged: bool, tables: &[Stored<'_>]) -> Result<Freeze> {
-    let waited = || {
-        "unable to stop writing within lockTimeout; a statement, a transaction or a lock of somebody else takes longer"
-    };
+    let waited = || "unable to stop writing within lockTimeout; a statement, a transaction or a lock of somebody else takes longer";
     if staged {
         // Also where there is nothing to stop: a stage that was begun is ended in one way.
         leader.execute("BACKUP STAGE BLOCK_COMMIT").await.context(waited)?;

@@ -7,6 +7,7 @@ use crate::layout::rows_name;
 use crate::sql::{identifier, literal};
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{Context as _, Error, Outbox, Result};
+use futures::lock::Mutex;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -33,6 +34,8 @@ pub struct Rows<'a> {
     pub tally: &'a Tally,
     /// Conditions of the operator's, by `database.table`.
     pub conditions: &'a BTreeMap<String, String>,
+    /// A session outside of the snapshot: what tables are now.
+    pub witness: Mutex<&'a mut Client>,
     /// Rows of each table by now.
     pub counts: RefCell<BTreeMap<String, u64>>,
 }
@@ -110,7 +113,7 @@ impl Rows<'_> {
         guarded(client, table, async |client: &mut Client| {
             self.read(client, piece, name).await?;
             // Whatever the statement read cannot be altered before it is let go of: this is the definition it read by.
-            unchanged(client, table).await
+            self.unchanged(client, table).await
         })
         .await
     }
@@ -148,6 +151,26 @@ impl Rows<'_> {
             self.tally.add_bytes(writer.take_bytes());
             self.tally.add_rows(writer.rows());
             *self.counts.borrow_mut().entry(name.into()).or_default() += writer.rows();
+        }
+        Ok(())
+    }
+
+    /// Fails when a table's definition is not the one in the index. A TRUNCATE or a RENAME makes a new table of the same
+    /// definition, with another time of creation; in the snapshot MySQL would still show the old one's.
+    async fn unchanged(&self, client: &mut Client, table: &Table) -> Result<()> {
+        let name = &table.index.name;
+        let create = catalog::show_create(client, &table.database, name).await?;
+        if without_counter(&create) != without_counter(&table.shown) {
+            return Err(altered("its definition is another one"));
+        }
+        let sql = format!(
+            "SELECT CREATE_TIME AS created FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(&table.database),
+            literal(name)
+        );
+        let now = self.witness.lock().await.query_one(&sql).await?;
+        if now.opt("created")? != table.created.as_deref() {
+            return Err(altered("it was made anew"));
         }
         Ok(())
     }
@@ -206,26 +229,6 @@ fn altered(why: &str) -> Error {
         "it was altered, emptied, renamed or dropped during the dump, whose moment its rows cannot be read of any more ({why}); \
          run the dump again when nobody does that"
     ))
-}
-
-/// Fails when a table's definition is not the one in the index. A TRUNCATE or a RENAME makes a new table of the same
-/// definition, with another time of creation.
-async fn unchanged(client: &mut Client, table: &Table) -> Result<()> {
-    let name = &table.index.name;
-    let create = catalog::show_create(client, &table.database, name).await?;
-    let sql = format!(
-        "SELECT CREATE_TIME AS created FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-        literal(&table.database),
-        literal(name)
-    );
-    let created = client.query_one(&sql).await?;
-    if without_counter(&create) != without_counter(&table.shown) {
-        return Err(altered("its definition is another one"));
-    }
-    if created.opt("created")? != table.created.as_deref() {
-        return Err(altered("it was made anew"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,12 +10,15 @@ use coffer_addon::{Application, Binding, Ends, Error, Report, TlsMode};
 use coffer_addon_mysql::layout::{INDEX, Index};
 use coffer_test_servers::cache::run;
 use coffer_test_servers::mysql::{Mysql, MysqlOptions, MysqlVersion};
+use futures::io::{AsyncRead, AsyncWrite};
 use std::cell::RefCell;
-use std::io::Write;
+use std::io::{self, Write};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 /// The test binary's server of a version, started once.
@@ -104,28 +107,62 @@ pub async fn dump(server: &Mysql, parameters: &str) -> Result<Dump, Error> {
     dump_as(server, (Mysql::USER, server.password()), parameters).await
 }
 
-/// Dumps, and does something as soon as the moment is fixed: the index has been written, and no row has been read.
-pub async fn dump_and(server: &Mysql, parameters: &str, then: impl FnOnce()) -> Result<Dump, Error> {
-    let (outbox, written) = testing::outbox();
-    let application = application(server, Mysql::USER, server.password());
-    let ends = Ends { application, inbox: testing::inbox([]), outbox };
-    let dump = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters);
-    let watch = async {
-        while written.borrow().is_empty() {
-            tokio::task::yield_now().await;
+/// Dumps, and does something right before the rows of a table are asked for.
+pub async fn dump_and(
+    server: &Mysql,
+    parameters: &str,
+    (database, table): (&str, &str),
+    then: impl FnOnce() + 'static,
+) -> Result<Dump, Error> {
+    let then: Hook = Rc::new(RefCell::new(Some(Box::new(then))));
+    let needle = format!("FROM `{database}`.`{table}`");
+    let binding = Binding { kind: "mysql".into(), tls: TlsMode::Disable, ..Binding::default() };
+    let port = server.port();
+    let credentials = [("username", Mysql::USER), ("password", server.password())];
+    let application = testing::application(binding, &credentials, move || {
+        let (then, needle) = (then.clone(), needle.clone());
+        async move {
+            let io = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat();
+            Ok(testing::connection(Hooked { io, needle, then }))
         }
-        then();
-    };
-    let (report, ()) = tokio::join!(dump, until_done(watch, &written));
-    Ok(Dump { report: report?, files: written.take() })
+    });
+    let (outbox, written) = testing::outbox();
+    let ends = Ends { application, inbox: testing::inbox([]), outbox };
+    let report = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters).await?;
+    Ok(Dump { report, files: written.take() })
 }
 
-/// A dump that fails early never writes an index.
-async fn until_done(watch: impl Future<Output = ()>, _: &Rc<RefCell<Vec<Written>>>) {
-    let limit = tokio::time::sleep(std::time::Duration::from_secs(60));
-    tokio::select! {
-        () = watch => {}
-        () = limit => panic!("no index was written"),
+type Hook = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
+
+/// A connection that does something, once, before it sends the first SELECT with a text in it.
+struct Hooked<T> {
+    io: T,
+    needle: String,
+    then: Hook,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Hooked<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_read(cx, target)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Hooked<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains("SELECT /*!40001") && text.contains(&self.needle) {
+            let then = self.then.take();
+            then.into_iter().for_each(|then| then());
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_close(cx)
     }
 }
 
