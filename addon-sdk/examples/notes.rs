@@ -170,17 +170,8 @@ fn text(piece: &[u8], rest: &mut Vec<u8>) -> Result<()> {
 
 pub fn addon() -> Addon {
     let serves = |function: Function| function.serves("notes", ">=1, <2", [1]);
-    let step = |name: &str, function: &str| TaskStep {
-        name: name.into(),
-        function: function.into(),
-        params: Default::default(),
-        timeout: None,
-    };
-    let task = |name: &str, about: &str, work: TaskStep| Task {
-        name: name.into(),
-        description: about.into(),
-        steps: vec![step("ready", "notes-wait-ready"), work],
-        finally: Vec::new(),
+    let task = |name: &str, about: &str, step: &str, function: &str| {
+        Task::new(name, about).step(TaskStep::new("ready", "notes-wait-ready")).step(TaskStep::new(step, function))
     };
     Addon::new("notes", "1.0.0")
         .description("Backs up and restores notes as a text file")
@@ -189,8 +180,8 @@ pub fn addon() -> Addon {
         .function(serves(
             Function::sink("notes-restore", restore).description("Replaces all notes by those of a text file"),
         ))
-        .task(task("notes-backup", "Waits for the server, then backs it up", step("dump", "notes-dump")))
-        .task(task("notes-restore", "Waits for the server, then restores it", step("restore", "notes-restore")))
+        .task(task("notes-backup", "Waits for the server, then backs it up", "dump", "notes-dump"))
+        .task(task("notes-restore", "Waits for the server, then restores it", "restore", "notes-restore"))
 }
 
 coffer_addon::export!(addon);

@@ -52,19 +52,10 @@ fn serves(function: Function) -> Function {
     })
 }
 
-fn task(name: &str, description: &str, step_name: &str, function: &str) -> Task {
-    let step = |name: &str, function: &str, timeout: Option<&str>| TaskStep {
-        name: name.into(),
-        function: function.into(),
-        params: Default::default(),
-        timeout: timeout.map(Into::into),
-    };
-    Task {
-        name: name.into(),
-        description: description.into(),
-        steps: vec![step("ready", "mysql-wait-ready", Some("5m")), step(step_name, function, None)],
-        finally: Vec::new(),
-    }
+fn task(name: &str, description: &str, step: &str, function: &str) -> Task {
+    Task::new(name, description)
+        .step(TaskStep::new("ready", "mysql-wait-ready").timeout("5m"))
+        .step(TaskStep::new(step, function))
 }
 
 coffer_addon::export!(addon);

@@ -202,18 +202,11 @@ fn lines(piece: &[u8]) -> u64 {
 
 fn addon() -> Addon {
     let serves = |function: Function| function.serves("notes", ">=1, <2", [1]);
-    let step =
-        TaskStep { name: "dump".into(), function: "notes-dump".into(), params: Default::default(), timeout: None };
     Addon::new("faulty-notes", "1.0.0")
         .description("Does to notes what no addon should")
         .function(serves(Function::source("notes-dump", dump).description("Writes all notes into a text file")))
         .function(serves(Function::sink("notes-restore", restore).description("Replaces all notes")))
-        .task(Task {
-            name: "notes-backup".into(),
-            description: "Backs notes up".into(),
-            steps: vec![step],
-            finally: vec![],
-        })
+        .task(Task::new("notes-backup", "Backs notes up").step(TaskStep::new("dump", "notes-dump")))
 }
 
 coffer_addon::export!(addon);
