@@ -60,7 +60,7 @@ pub async fn pieces<'a>(
 ) -> Result<Vec<Piece<'a>>> {
     let mut pieces = Vec::new();
     for table in tables {
-        let count = if chunk_rows == 0 { 1 } else { (table.estimated_rows / chunk_rows + 1).min(MAX_PIECES) };
+        let count = table.estimated_rows.checked_div(chunk_rows).map_or(1, |cuts| (cuts + 1).min(MAX_PIECES));
         let bounds = match (&table.key, count, table.index.history) {
             // A version of the past may have any key.
             (Some(key), 2.., false) => bounds(worker, table, &key.column, count).await?,
@@ -218,7 +218,7 @@ fn explain(error: Error) -> Error {
     if is(&CHANGED) {
         return altered(error.message());
     }
-    if GONE.iter().any(|code| is(&code)) {
+    if GONE.iter().any(is) {
         return altered(&format!("{}, and it was there when the dump began", error.message()));
     }
     error

@@ -152,28 +152,27 @@ fn value_of(buffer: &mut Vec<u8>, form: Form, value: Option<&[u8]>) {
 }
 
 /// What stands for a byte behind a backslash; 0 for those that stand for themselves.
-const ESCAPES: [u8; 256] = {
-    let mut escapes = [0; 256];
-    escapes[0] = b'0';
-    escapes[b'\n' as usize] = b'n';
-    escapes[b'\r' as usize] = b'r';
-    escapes[0x1a] = b'Z';
-    escapes[b'\\' as usize] = b'\\';
-    escapes[b'\'' as usize] = b'\'';
-    escapes
-};
+const fn escape(byte: u8) -> u8 {
+    match byte {
+        0 => b'0',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        0x1a => b'Z',
+        b'\\' | b'\'' => byte,
+        _ => 0,
+    }
+}
 
 /// A string literal of bytes, for a session whose character set is `binary`: no letter is longer than a byte there.
 fn quoted(buffer: &mut Vec<u8>, value: &[u8]) {
-    let escape = |byte: &u8| ESCAPES.get(usize::from(*byte)).copied().unwrap_or(0);
     buffer.reserve(value.len() + 2);
     buffer.push(b'\'');
     let mut rest = value;
-    while let Some(place) = rest.iter().position(|byte| escape(byte) != 0) {
+    while let Some(place) = rest.iter().position(|byte| escape(*byte) != 0) {
         let (plain, special) = rest.split_at(place);
         buffer.extend_from_slice(plain);
         if let Some((byte, after)) = special.split_first() {
-            buffer.extend_from_slice(&[b'\\', escape(byte)]);
+            buffer.extend_from_slice(&[b'\\', escape(*byte)]);
             rest = after;
         }
     }
