@@ -19,15 +19,12 @@ use crate::layout::{self, FORMAT, GRANTS, INDEX, Index, METADATA, Server, USERS}
 use crate::parameters::{Dump, NonTransactional};
 use crate::session;
 use coffer_addon::work::{Queue, Tally};
-use coffer_addon::{Application, Error, Outbox, Report, Result};
+use coffer_addon::{Application, Error, Outbox, Report, Result, omitted};
 use futures::future::{try_join, try_join_all};
 use futures::lock::Mutex;
 use point::{Point, Wanted};
 use rows::Rows;
 use std::cell::RefCell;
-
-/// How many unsupported objects an error names.
-const NAMED: usize = 20;
 
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
     if parameters.data_only && parameters.schema_only {
@@ -47,7 +44,7 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
     catalog::as_is(&mut leader).await?;
     let selection = Selection::new(&mut leader, &parameters).await?;
     let hidden = Privileges::read(&mut leader).await?.missing(leader.version(), &selection);
-    refuse(&hidden, parameters.allow_unsupported, |names| {
+    omitted::check(&hidden, parameters.allow_unsupported, |names| {
         Error::Denied(format!(
             "the account cannot see all there is, and would leave out: {names}; grant it that, or set allowUnsupported to dump \
              what it sees"
@@ -65,7 +62,7 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
     };
     let Point { catalog: found, mut workers, keeper, position, by } =
         point::fix(application, login, &mut leader, &wanted).await?;
-    refuse(&found.unsupported, parameters.allow_unsupported, |names| {
+    omitted::check(&found.unsupported, parameters.allow_unsupported, |names| {
         Error::Unsupported(format!(
             "there are objects that cannot be dumped faithfully: {names}; exclude them, or set allowUnsupported to dump the rest"
         ))
@@ -155,22 +152,6 @@ async fn read(
         Ok(())
     };
     try_join(work, locked).await.map(drop)
-}
-
-fn refuse(found: &[String], allowed: bool, error: impl FnOnce(&str) -> Error) -> Result<()> {
-    if found.is_empty() {
-        return Ok(());
-    }
-    let more = found.len().saturating_sub(NAMED);
-    let mut names = found.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        names.push_str(&format!(" and {more} more"));
-    }
-    if !allowed {
-        return Err(error(&names));
-    }
-    coffer_addon::warn!("NOT IN THIS BACKUP: {names}");
-    Ok(())
 }
 
 /// A condition for a table that is not dumped is mistyped.

@@ -29,7 +29,7 @@ use crate::client::{Client, Login, ServerError};
 use crate::layout::Position;
 use crate::session;
 use crate::sql::identifier;
-use coffer_addon::{Application, Context as _, Error, Result};
+use coffer_addon::{Application, Context as _, Error, Result, omitted};
 use futures::future::try_join_all;
 use std::time::Duration;
 
@@ -151,11 +151,7 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
 }
 
 fn named(tables: &[Stored<'_>]) -> String {
-    const NAMED: usize = 20;
-    let name = |table: &Stored<'_>| format!("{}.{} ({})", table.database, table.name, table.engine);
-    let names: Vec<String> = tables.iter().take(NAMED).map(name).collect();
-    let more = tables.len().saturating_sub(NAMED);
-    if more > 0 { format!("{} and {more} more", names.join(", ")) } else { names.join(", ") }
+    omitted::line(tables.iter().map(|table| format!("{}.{} ({})", table.database, table.name, table.engine)))
 }
 
 fn check_locked(locked: &[Stored<'_>], wanted: &Wanted<'_>) -> Result<()> {
