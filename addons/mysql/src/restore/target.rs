@@ -5,11 +5,8 @@ use super::plan::Plan;
 use super::session::Session;
 use crate::layout::{Database, Program, ProgramKind};
 use crate::sql::{identifier, literal};
-use coffer_addon::{Context as _, Error, Result};
+use coffer_addon::{Context as _, Error, Result, omitted};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How many objects an error names.
-const NAMED: usize = 5;
 
 /// Of one database; none where it is not there.
 struct There {
@@ -40,11 +37,9 @@ pub async fn check(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
             let objects = there.tables.keys().map(|table| format!("table {table}")).chain(there.others);
             let all: Vec<String> = objects.collect();
             if !all.is_empty() {
-                let names = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-                let more = all.len().saturating_sub(NAMED);
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let names = omitted::line(&all);
                 return Err(Error::InvalidParameter(format!(
-                    "database {target} is not empty: it has {names}{more}; restore under another name with rename, or set \
+                    "database {target} is not empty: it has {names}; restore under another name with rename, or set \
                      overwrite to replace what the dump has too"
                 )));
             }
