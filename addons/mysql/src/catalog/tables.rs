@@ -93,7 +93,8 @@ pub async fn read(
         // What cannot be opened has no engine, and the reason in the place of a comment.
         let engine = relation.engine.clone().ok_or_else(|| {
             Error::Failed(format!(
-                "table {of}.{name} cannot be opened: {}; repair or drop it, or exclude it",
+                "table {of}.{name} cannot be opened: {}; run the dump again if it was altered during the dump, else repair, drop \
+                 or exclude it",
                 relation.comment
             ))
         })?;

@@ -174,7 +174,7 @@ pub async fn restore(server: &Mysql, parameters: &str, files: Vec<Written>) -> R
     coffer_addon_mysql::addon().run(ends, "mysql-restore", parameters).await
 }
 
-/// Restores by stock `myloader`.
+/// Restores by stock `myloader`, in one thread: Debian's gives up where two get into a deadlock over a unique key.
 pub fn myloader(server: &Mysql, files: &[Written]) {
     let folder = tempfile::tempdir().expect("a folder");
     for file in files {
@@ -183,7 +183,7 @@ pub fn myloader(server: &Mysql, files: &[Written]) {
         std::fs::write(path, file.bytes.as_ref().expect("whole")).expect("written");
     }
     let mut command = server.mydumper("myloader").expect("myloader");
-    let output = command.args(["--threads", "3", "--verbose", "3", "--directory"]).arg(folder.path()).output();
+    let output = command.args(["--threads", "1", "--verbose", "3", "--directory"]).arg(folder.path()).output();
     let output = output.expect("myloader");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("CRITICAL"), "{said}");
