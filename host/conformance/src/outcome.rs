@@ -1,5 +1,6 @@
 //! What a case found: the lines of the table.
 
+use crate::case::matches;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -63,6 +64,15 @@ impl Conformance {
             peak_memory: cases.iter().filter_map(|case| case.memory).max().unwrap_or(0),
             cases,
         }
+    }
+
+    /// Why nothing of what was asked for was tried: a case among these that was left out, when all of them were. The whole
+    /// runs that they stand on do not count.
+    pub fn untried(&self, only: &[String]) -> Option<&Outcome> {
+        let mut asked = self.cases.iter().filter(|case| only.iter().any(|pattern| matches(pattern, &case.case)));
+        let first = asked.next()?;
+        let is_left_out = |case: &Outcome| case.verdict == Verdict::Skipped;
+        (is_left_out(first) && asked.all(is_left_out)).then_some(first)
     }
 }
 

@@ -38,7 +38,7 @@ The data should have 8 MB or more for each connection: what happens in the middl
 /// and compares the copy; then again and again with something wrong: a wrong password, a server that is not there, is killed,
 /// stands still or talks nonsense, a cancel in the middle, a reader that does not read, artifacts that are damaged or missing.
 /// After each case nothing may be left: no connection, and nothing that the command of --leftovers finds.
-/// Exits with 1 when any case fails. A case that cannot be done is skipped and says why.
+/// Exits with 1 when any case fails, or none of --only could be done. A case that cannot be done is skipped and says why.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TestArgs {
@@ -142,7 +142,7 @@ pub async fn run(global: &Global, args: TestArgs, printer: Printer) -> Result<()
         leftovers: args.leftovers,
         memory: usize::try_from(args.memory.get()).unwrap_or(usize::MAX),
         timeout: args.timeout.into(),
-        only: args.only,
+        only: args.only.clone(),
         skip: args.skip,
     };
     let doing = RefCell::new((String::new(), Instant::now()));
@@ -170,12 +170,23 @@ pub async fn run(global: &Global, args: TestArgs, printer: Printer) -> Result<()
     };
     let result = result.or_fail(|| format!("unable to test {}", args.file.display()))?;
     show(&result, args.output.output, printer)?;
-    if result.failed == 0 {
-        return Ok(());
+    judged(&result, &args.only)
+}
+
+/// Nothing found wrong is no success when nothing was tried.
+fn judged(result: &Conformance, only: &[String]) -> Result<()> {
+    let Conformance { addon, failed, .. } = result;
+    if *failed > 0 {
+        let failure = Failure::new(format_args!("{addon} does not conform: {failed} of its cases failed"));
+        return Err(failure.hint("look into one with --only CASE; docs/authoring.md says what is expected"));
     }
-    let failure =
-        Failure::new(format_args!("{} does not conform: {} of its cases failed", result.addon, result.failed));
-    Err(failure.hint("look into one with --only CASE; docs/authoring.md says what is expected"))
+    match result.untried(only) {
+        None => Ok(()),
+        Some(Outcome { case, found, .. }) => {
+            let failure = Failure::new(format_args!("nothing of --only {} was tried", only.join(",")));
+            Err(failure.cause(format_args!("{case}: {found}")))
+        }
+    }
 }
 
 fn ended(outcome: &Outcome, number: usize, of: usize) -> String {
@@ -268,4 +279,41 @@ fn bound(files: &[PathBuf], parameters: Option<Map<String, Value>>) -> Result<Op
     })?;
     let offered = binding.spec.parameters.0.clone();
     Ok(Some(Bound { application, parameters: parameters.unwrap_or_default(), offered }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_and_not_tried_is_a_failure() {
+        let case = |case: &str, verdict, found: &str| Outcome {
+            case: case.into(),
+            verdict,
+            expected: String::new(),
+            found: found.into(),
+            seconds: 0.0,
+            memory: None,
+        };
+        let left_out = case("sink/whole", Verdict::Skipped, "needs --restore-binding");
+        let result = |cases: Vec<Outcome>| Conformance {
+            addon: "notes 1.0.0".into(),
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            peak_memory: 0,
+            cases,
+        };
+        let only = ["sink/*".to_owned()];
+        // The source's whole run was not asked for.
+        let measure = case("source/whole", Verdict::Passed, "");
+        let untried = result(vec![measure, left_out.clone()]);
+        let failure = judged(&untried, &only).expect_err("nothing was tried");
+        assert_eq!(failure.error, "nothing of --only sink/* was tried");
+        assert_eq!(failure.causes, ["sink/whole: needs --restore-binding"]);
+        // Everything is left out that has no binding: the author asked for what there is.
+        judged(&untried, &[]).expect("no complaint");
+        let tried = result(vec![left_out, case("sink/tls", Verdict::Passed, "")]);
+        judged(&tried, &only).expect("no complaint");
+    }
 }
