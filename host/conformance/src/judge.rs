@@ -82,6 +82,10 @@ impl Kit<'_> {
     pub(crate) fn difference(&self, before: &Whole, after: &Whole) -> Vec<String> {
         let mut problems = totals_differ(&before.totals, &after.totals);
         if self.settings.compare == Compare::Facts {
+            if !TOTALS.iter().any(|total| before.totals.contains_key(*total) && after.totals.contains_key(*total)) {
+                let totals = TOTALS.join(", ");
+                problems.push(format!("nothing was compared: the source reports none of {totals}; see --compare"));
+            }
             return problems;
         }
         let by_name = |whole: &Whole| -> BTreeMap<String, Taken> {
@@ -127,7 +131,7 @@ pub(crate) fn totals(report: &Report) -> BTreeMap<String, String> {
     report.facts.iter().filter(|(name, _)| TOTALS.contains(&name.as_str())).cloned().collect()
 }
 
-/// Of those that both report.
+/// Of those that both report: by themselves none may say that two dumps are the same, as [`Kit::difference`] does.
 pub(crate) fn totals_differ(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
     let both = before.iter().filter_map(|(name, was)| Some((name, was, after.get(name)?)));
     both.filter(|(_, was, is)| was != is).map(|(name, was, is)| format!("{name} were {was} and are {is}")).collect()

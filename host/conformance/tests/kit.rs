@@ -8,7 +8,7 @@
 #[path = "../../../addon-sdk/examples/notes-server.rs"]
 mod notes_server;
 
-use coffer_conformance::{Bound, Conformance, Settings, Verdict, check};
+use coffer_conformance::{Bound, Compare, Conformance, Settings, Verdict, check};
 use coffer_runtime::{Application, Capability, Endpoint, Grants, Linked, Runtime, RuntimeOptions, Tls};
 use serde_json::Map;
 use std::net::TcpListener;
@@ -110,12 +110,15 @@ async fn linked(component: &Path) -> (Vec<Capability>, Linked, TempDir) {
 
 /// Runs the kit on one of [`components`].
 async fn run(which: usize, fault: &str, only: &[&str], skip: &[&str]) -> Option<Conformance> {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    run_with(which, |scene| Settings { only: names(only), skip: names(skip), ..scene.settings(fault) }).await
+}
+
+async fn run_with(which: usize, settings: impl FnOnce(&Scene) -> Settings) -> Option<Conformance> {
     let component = &components()?[which];
     let (imports, linked, _cache) = linked(component).await;
     let scene = Scene::new();
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let settings = Settings { only: names(only), skip: names(skip), ..scene.settings(fault) };
-    Some(check(&imports, &linked, &settings, |_| ()).await.unwrap())
+    Some(check(&imports, &linked, &settings(&scene), |_| ()).await.unwrap())
 }
 
 fn of(conformance: &Conformance, verdict: Verdict) -> Vec<&str> {
@@ -208,6 +211,34 @@ async fn a_sink_that_believes_what_it_is_handed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_none() {
     fails("loses-a-note", &["round-trip"], &["round-trip"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_of_nothing() {
+    let only = vec!["round-trip".to_owned()];
+    let settings = |fault, compare| {
+        let only = only.clone();
+        move |scene: &Scene| Settings { only, compare, ..scene.settings(fault) }
+    };
+    let Some(uncounted) = run_with(1, settings("reports-nothing", Compare::Facts)).await else { return };
+    assert_eq!(of(&uncounted, Verdict::Failed), ["round-trip"], "{uncounted:#?}");
+    // With totals there is something to go by; without them the artifacts are.
+    for (fault, compare) in [("", Compare::Facts), ("reports-nothing", Compare::Bytes)] {
+        let Some(conformance) = run_with(1, settings(fault, compare)).await else { return };
+        assert_eq!(conformance.failed, 0, "{conformance:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_and_not_tried() {
+    let only = vec!["sink/*".to_owned(), "round-trip".to_owned()];
+    let settings = |scene: &Scene| Settings { only: only.clone(), target: None, ..scene.settings("") };
+    let Some(conformance) = run_with(1, settings).await else { return };
+    assert_eq!(of(&conformance, Verdict::Passed), ["source/whole"], "{conformance:#?}");
+    let untried = conformance.untried(&only).map(|case| case.found.as_str());
+    assert_eq!(untried, Some("needs --restore-binding"));
+    assert_eq!(conformance.untried(&[]), None);
+    assert_eq!(conformance.untried(&["source/*".to_owned()]), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
