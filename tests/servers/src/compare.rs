@@ -18,6 +18,36 @@ pub struct Checksum {
     pub sum: String,
 }
 
+impl Checksum {
+    /// A line each, separated by tabs: the relation, which may have some itself, the rows, the sum.
+    pub(crate) fn read(text: &str) -> Result<Vec<Self>> {
+        let parse = |line: &str| {
+            let mut fields = line.rsplitn(3, '\t');
+            let sum = fields.next()?.to_owned();
+            let rows = fields.next()?.parse().ok()?;
+            Some(Self { relation: fields.next()?.to_owned(), rows, sum })
+        };
+        let wrong = |line| Error::Different(format!("unexpected line among the checksums: {line}"));
+        text.lines().map(|line| parse(line).ok_or_else(|| wrong(line))).collect()
+    }
+}
+
+/// Fails unless both databases, by name, have the same; returns it.
+pub(crate) fn same_checksums(
+    (one, ours): (&str, Vec<Checksum>),
+    (other, theirs): (&str, Vec<Checksum>),
+) -> Result<Vec<Checksum>> {
+    let differs = ours.iter().filter(|sum| !theirs.contains(sum)).map(|sum| (one, sum));
+    let differs: Vec<_> =
+        differs.chain(theirs.iter().filter(|sum| !ours.contains(sum)).map(|sum| (other, sum))).collect();
+    if differs.is_empty() {
+        return Ok(ours);
+    }
+    let lines =
+        differs.iter().take(20).map(|(name, sum)| format!("{name}: {} {} rows {}", sum.relation, sum.rows, sum.sum));
+    Err(Error::Different(format!("the tables differ:\n{}", lines.collect::<Vec<_>>().join("\n"))))
+}
+
 /// Prints one `select` a table with rows of its own (partitions, materialised views) and a sequence; `\gexec` runs them.
 const CHECKSUMS: &str = r#"
 set extra_float_digits = 3;
@@ -38,15 +68,7 @@ order by name
 /// A checksum of every table with rows of its own and every sequence, by name.
 pub fn checksums(server: &Postgres, database: &str) -> Result<Vec<Checksum>> {
     let text = server.psql(database, &format!("\\pset fieldsep '\\t'\n{CHECKSUMS}"))?;
-    let parse = |line: &str| {
-        let mut fields = line.rsplitn(3, '\t');
-        let sum = fields.next()?.to_owned();
-        let rows = fields.next()?.parse().ok()?;
-        Some(Checksum { relation: fields.next()?.to_owned(), rows, sum })
-    };
-    text.lines()
-        .map(|line| parse(line).ok_or_else(|| Error::Different(format!("unexpected line among the checksums: {line}"))))
-        .collect()
+    Checksum::read(&text)
 }
 
 /// One database on one server.
@@ -59,15 +81,7 @@ pub struct Database<'a> {
 /// Fails unless both databases have the same checksums; returns them.
 pub fn same_rows(one: Database, other: Database) -> Result<Vec<Checksum>> {
     let (ours, theirs) = (checksums(one.server, one.name)?, checksums(other.server, other.name)?);
-    let differs = ours.iter().filter(|sum| !theirs.contains(sum)).map(|sum| (one.name, sum));
-    let differs: Vec<_> =
-        differs.chain(theirs.iter().filter(|sum| !ours.contains(sum)).map(|sum| (other.name, sum))).collect();
-    if differs.is_empty() {
-        return Ok(ours);
-    }
-    let lines =
-        differs.iter().take(20).map(|(name, sum)| format!("{name}: {} {} rows {}", sum.relation, sum.rows, sum.sum));
-    Err(Error::Different(format!("the tables differ:\n{}", lines.collect::<Vec<_>>().join("\n"))))
+    same_checksums((one.name, ours), (other.name, theirs))
 }
 
 /// Fails unless `pg_dump` prints the same for both, with these arguments; returns how many lines that were.
@@ -166,5 +180,21 @@ impl Drop for Dump {
         // Left early: the other end of the pipe may still be writing.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_differ_are_shown_on_both_sides() {
+        let read = |text| Checksum::read(text).expect("checksums");
+        let (ours, theirs) = ("a\t1\t17\nsome\ttab\t2\t4", "a\t1\t17\nsome\ttab\t2\t5\nc\t0\t0");
+        let same = same_checksums(("shop", read(ours)), ("copy", read(ours))).expect("the same");
+        assert_eq!(same.get(1).map(|sum| (sum.relation.as_str(), sum.rows)), Some(("some\ttab", 2)));
+        let error = same_checksums(("shop", read(ours)), ("copy", read(theirs))).expect_err("differences").to_string();
+        assert!(error.ends_with("shop: some\ttab 2 rows 4\ncopy: some\ttab 2 rows 5\ncopy: c 0 rows 0"), "{error}");
+        assert!(Checksum::read("a\t1\t17\nERROR 1064").is_err());
     }
 }

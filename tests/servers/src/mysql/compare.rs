@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use super::{Mysql, MysqlVersion};
-use crate::compare::Checksum;
+use crate::compare::{Checksum, same_checksums};
 use crate::error::{Error, Result};
 
 /// Prints, in hexadecimal, one `select` a table with rows: its name, how many, and the sum of 60 bits of each row's hash.
@@ -55,15 +55,7 @@ pub fn checksums(server: &Mysql, database: &str) -> Result<Vec<Checksum>> {
         script.push(b'\n');
     }
     let text = server.query(database, script)?;
-    let parse = |line: &str| {
-        let mut fields = line.rsplitn(3, '\t');
-        let sum = fields.next()?.to_owned();
-        let rows = fields.next()?.parse().ok()?;
-        Some(Checksum { relation: fields.next()?.to_owned(), rows, sum })
-    };
-    text.lines()
-        .map(|line| parse(line).ok_or_else(|| Error::Different(format!("unexpected line among the checksums: {line}"))))
-        .collect()
+    Checksum::read(&text)
 }
 
 /// One database on one server.
@@ -76,15 +68,7 @@ pub struct Database<'a> {
 /// Fails unless both databases have the same checksums; returns them.
 pub fn same_rows(one: Database, other: Database) -> Result<Vec<Checksum>> {
     let (ours, theirs) = (checksums(one.server, one.name)?, checksums(other.server, other.name)?);
-    let differs = ours.iter().filter(|sum| !theirs.contains(sum)).map(|sum| (one.name, sum));
-    let differs: Vec<_> =
-        differs.chain(theirs.iter().filter(|sum| !ours.contains(sum)).map(|sum| (other.name, sum))).collect();
-    if differs.is_empty() {
-        return Ok(ours);
-    }
-    let lines =
-        differs.iter().take(20).map(|(name, sum)| format!("{name}: {} {} rows {}", sum.relation, sum.rows, sum.sum));
-    Err(Error::Different(format!("the tables differ:\n{}", lines.collect::<Vec<_>>().join("\n"))))
+    same_checksums((one.name, ours), (other.name, theirs))
 }
 
 /// Fails unless `mysqldump` prints the same for both, with these arguments; returns how many lines that were.
