@@ -116,6 +116,10 @@ impl Application {
             Self::Mysql(server) => {
                 let mut dump = server.tool("mysqldump")?;
                 dump.args(["--single-transaction", "--routines", "--events", "--hex-blob", "shop"]);
+                if !server.version().is_mariadb() {
+                    // The copy goes back into the same server, which has those already.
+                    dump.arg("--set-gtid-purged=OFF");
+                }
                 Ok(line(&dump))
             }
         }
