@@ -7,7 +7,7 @@ mod support;
 
 use coffer_addon::host::Level;
 use coffer_addon::{Application, Binding, Error, Result, TlsMode, testing};
-use coffer_addon_mysql::client::{ColumnType, Flavor, Login, stoppable};
+use coffer_addon_mysql::client::{Flavor, Login, stoppable};
 use coffer_addon_mysql::{Client, session};
 use coffer_test_servers::{Mysql, MysqlAuth, MysqlOptions, MysqlVersion};
 use std::time::Duration;
@@ -184,10 +184,8 @@ async fn rows_come_one_by_one_with_their_columns() {
             .stream("SELECT 1 AS n, 'ä𝄞' AS t, x'00ff' AS b, NULL AS e, 1.5e0 AS d UNION ALL SELECT 2, '', '', 'x', -1")
             .await
             .expect("rows");
-        let columns: Vec<_> = rows.columns().iter().map(|column| (column.name.as_str(), column.is_binary())).collect();
-        assert_eq!(columns, [("n", true), ("t", false), ("b", true), ("e", false), ("d", true)]);
-        assert_eq!(rows.columns()[4].kind, ColumnType::Double);
-        assert!(rows.columns()[0].kind.is_number());
+        let columns: Vec<_> = rows.columns().iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(columns, ["n", "t", "b", "e", "d"]);
         let first: Vec<_> = rows.next().await.expect("a row").expect("one").collect();
         assert_eq!(first, [Some(&b"1"[..]), Some("ä𝄞".as_bytes()), Some(b"\x00\xff"), None, Some(b"1.5")]);
         // Somebody who goes away in the middle must not take what is left for the next answer.

@@ -20,7 +20,7 @@ pub use cancel::stoppable;
 pub use error::ServerError;
 pub use login::Login;
 pub use row::Row;
-pub use rows::{Column, ColumnFlags, ColumnType, RawRow, Rows};
+pub use rows::{Column, RawRow, Rows};
 pub use version::{Flavor, Version};
 
 pub use coffer_addon::Error;
