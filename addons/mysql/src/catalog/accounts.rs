@@ -45,7 +45,25 @@ pub async fn read(client: &mut Client) -> Result<Vec<Account>> {
         }
         accounts.push(account);
     }
+    if client.version().is_mariadb(101_100) {
+        accounts.extend(everybody(client).await?);
+    }
     Ok(accounts)
+}
+
+/// What everybody is granted, which MariaDB keeps like a role's. It is there once it was granted something.
+async fn everybody(client: &mut Client) -> Result<Option<Account>> {
+    const NAME: &str = "PUBLIC";
+    let rows = client.query("SHOW GRANTS FOR PUBLIC").await.context(|| "unable to read what PUBLIC is granted")?;
+    let mut grants: Vec<Sql> = Vec::new();
+    for row in &rows {
+        let grant = row.at(0).unwrap_or_default();
+        if !grant.starts_with("GRANT USAGE ON *.* ") {
+            grants.push(grant.into());
+        }
+    }
+    let create = format!("GRANT USAGE ON *.* TO {NAME}").into();
+    Ok((!grants.is_empty()).then(|| Account { name: NAME.into(), role: true, create, grants }))
 }
 
 async fn account(client: &mut Client, name: String, role: bool) -> Result<Account> {

@@ -87,9 +87,10 @@ impl Described {
             "float" => (format!("{name} * 1E0"), Form::Float),
             "double" if self.column_type.contains('(') => (format!("{name} * 1E0"), Form::Float),
             "double" => (name, Form::Float),
+            // Text and number of an empty member are told apart only by the number; that of a SET takes up to 64 bits.
+            "set" if self.column_type.contains("''") => (format!("CAST({name} AS UNSIGNED)"), Form::Bare),
             "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "set" => (name, Form::Text),
             "date" | "time" | "datetime" | "timestamp" => (name, Form::Text),
-            // Text and number of an empty member are told apart only by the number.
             "enum" if self.column_type.contains("''") => (format!("{name} + 0"), Form::Bare),
             "enum" => (name, Form::Enum),
             "json" if version.is_mysql(0) => (name, Form::Unicode),
@@ -136,11 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn an_enum_with_an_empty_member_goes_by_number() {
+    fn an_enum_or_set_with_an_empty_member_goes_by_number() {
         let version = Version { flavor: Flavor::MySql, number: 90_700, text: "9.7.0".into() };
         let form = |column_type| described("enum", column_type, "").column(&version).map(|column| column.form);
         assert_eq!(form("enum('a','b')"), Some(Form::Enum));
         assert_eq!(form("enum('a','')"), Some(Form::Bare));
+        assert_eq!(described("set", "set('a','')", "").column(&version).map(|column| column.form), Some(Form::Bare));
         assert_eq!(described("newtype", "newtype", "").column(&version), None);
     }
 }

@@ -8,6 +8,10 @@ use coffer_addon::{Context as _, Error, Result};
 /// What every server has by itself.
 const OWN: [&str; 5] = ["information_schema", "mysql", "ndbinfo", "performance_schema", "sys"];
 
+pub fn is_own(name: &str) -> bool {
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
 /// The databases that were asked for, all of the users' when none was.
 pub async fn names(client: &mut Client, wanted: &[String]) -> Result<Vec<String>> {
     let rows = client.query("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME").await?;
@@ -15,7 +19,6 @@ pub async fn names(client: &mut Client, wanted: &[String]) -> Result<Vec<String>
     for row in &rows {
         names.push(row.get("name")?.to_string());
     }
-    let is_own = |name: &str| OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
     if wanted.is_empty() {
         names.retain(|name| !is_own(name));
         return Ok(names);

@@ -34,6 +34,18 @@ pub struct Catalog {
     pub unsupported: Vec<String>,
 }
 
+impl Catalog {
+    /// Reads once more where sequences stand.
+    pub async fn move_sequences(&mut self, client: &mut Client) -> Result<()> {
+        for database in &mut self.databases {
+            for sequence in &mut database.index.sequences {
+                sequence.set = sequences::set(client, &database.index.name, &sequence.name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 pub struct Database {
     /// Without its tables.
     pub index: layout::Database,
@@ -64,6 +76,18 @@ impl<'a> Selection<'a> {
     /// Whether an object of a database is asked for.
     pub fn has(&self, database: &str, name: &str) -> bool {
         Patterns::select(self.include, self.exclude, &format!("{database}.{name}"))
+    }
+
+    /// Whether tables of a database are asked for by a pattern and not by name.
+    pub fn is_by_pattern(&self, database: &str) -> bool {
+        let has_wildcard = |text: &str| text.contains(['*', '?']);
+        // None of no names is matched.
+        let mut patterns = self.include.without_match(&[""; 0]).into_iter();
+        self.include.is_empty()
+            || patterns.any(|pattern| {
+                let of = pattern.split_once('.').map(|(of, _)| of).filter(|of| !has_wildcard(of));
+                has_wildcard(pattern) && of.is_none_or(|of| of == database)
+            })
     }
 
     /// A pattern that fits nothing is most likely mistyped, and what was meant would be missing without a word.
@@ -100,7 +124,9 @@ pub async fn read(client: &mut Client, selection: &Selection<'_>, objects: &Obje
     let mut catalog =
         Catalog { databases: Vec::new(), views: Vec::new(), accounts: Vec::new(), unsupported: Vec::new() };
     for name in &selection.databases {
-        names.check(&mut catalog.unsupported, "database", name);
+        if !names.check(&mut catalog.unsupported, "database", name) {
+            continue;
+        }
         let index = databases::read(client, name, names.files.name(name)).await?;
         client.execute(&format!("USE {}", crate::sql::identifier(name))).await?;
         let mut database = Database { index, tables: Vec::new() };
@@ -108,13 +134,17 @@ pub async fn read(client: &mut Client, selection: &Selection<'_>, objects: &Obje
         if selection.schema {
             sequences::read(client, selection, objects, &mut names, &mut database.index).await?;
             programs::read(client, selection, &mut names, &mut database.index, &mut catalog.unsupported).await?;
+            let tables = &database.tables;
+            let is_there = |name: &str| tables.iter().any(|table| table.index.name == name);
+            database.index.triggers.retain(|trigger| trigger.table.as_deref().is_some_and(is_there));
             let unsupported = &mut catalog.unsupported;
             let views = views::read(client, selection, objects, &mut names, &database.index, unsupported).await?;
             catalog.views.extend(views);
         }
         catalog.databases.push(database);
     }
-    catalog.views = views::in_order(catalog.views);
+    views::complete(client, &mut catalog).await?;
+    catalog.views = views::in_order(std::mem::take(&mut catalog.views));
     if users {
         catalog.accounts = accounts::read(client).await?;
     }

@@ -127,12 +127,16 @@ impl Objects {
         relations.chain(self.others.keys().map(|(database, _, name)| format!("{database}.{name}")))
     }
 
-    /// What differs between two lists, for people; none when nothing does.
+    /// What differs between two lists, or was being altered while one was made, for people; none when nothing does.
     pub fn difference(&self, other: &Objects) -> Option<String> {
         let mut names: Vec<String> = Vec::new();
         for (one, two) in [(self, other), (other, self)] {
             let changed = one.relations.iter().filter(|(key, relation)| two.relations.get(key) != Some(relation));
             names.extend(changed.map(|((database, name), _)| format!("{database}.{name}")));
+            // MySQL says so in the place of the comment.
+            let altered =
+                one.relations.iter().filter(|(_, of)| of.engine.is_none() && of.comment.contains("concurrent DDL"));
+            names.extend(altered.map(|((database, name), _)| format!("{database}.{name}")));
             let changed = one.others.iter().filter(|(key, known)| two.others.get(key) != Some(known));
             names.extend(changed.map(|((database, kind, name), _)| format!("{kind} {database}.{name}")));
         }

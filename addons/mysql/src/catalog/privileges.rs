@@ -77,8 +77,8 @@ impl Privileges {
                     missing.push(format!("{what} of {database} (GRANT {privilege} ON `{database}`.* …)"));
                 }
             };
-            // With patterns the account may have been granted just those tables; one that is not found is an error then.
-            if selection.include.is_empty() {
+            // The account may have been granted just the tables that are named; one that is not found is an error then.
+            if selection.is_by_pattern(database) {
                 needs("SELECT", "tables");
             }
             if selection.schema {

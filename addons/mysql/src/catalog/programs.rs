@@ -62,6 +62,18 @@ pub async fn read(
             }
         }
     }
+    if client.version().is_mysql(90_200) {
+        let sql = format!(
+            "SELECT LIBRARY_NAME AS name FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {} ORDER BY LIBRARY_NAME",
+            literal(&database.name)
+        );
+        for row in client.query(&sql).await? {
+            let name = row.get("name")?;
+            if selection.has(&database.name, name) {
+                unsupported.push(format!("library {}.{name}", database.name));
+            }
+        }
+    }
     // A function may stand in a package's declarations or in another function's defaults, a body only behind its package.
     database.routines.sort_by_key(|routine| match routine.kind {
         ProgramKind::Package => 0,

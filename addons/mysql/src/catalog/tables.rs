@@ -89,7 +89,15 @@ pub async fn read(
         if !selection.has(&of, name) {
             continue;
         }
-        names.check(unsupported, "table", &format!("{of}.{name}"));
+        let described = columns.remove(name).unwrap_or_default();
+        let mut checked = described.iter().filter(|column| !column.is_generated());
+        if !names.check(unsupported, "table", &format!("{of}.{name}"))
+            || !checked.all(|column| {
+                names.check(unsupported, "table with the column", &format!("{of}.{name}.{}", column.name))
+            })
+        {
+            continue;
+        }
         // What cannot be opened has no engine, and the reason in the place of a comment.
         let engine = relation.engine.clone().ok_or_else(|| {
             Error::Failed(format!(
@@ -99,14 +107,15 @@ pub async fn read(
             ))
         })?;
         let shown = show_create(client, &of, name).await?;
+        if Storage::of(&engine) != Storage::Elsewhere {
+            all_visible(client, &format!("{of}.{name}"), name, &shown, described.len()).await?;
+        }
         let create = requoted(&shown, constraints.get(name).map(Vec::as_slice).unwrap_or_default());
         if let Some(tablespace) = tablespace(&create.text()) {
             unsupported.push(format!("tablespace {tablespace} (of table {of}.{name})"));
         }
-        let described = columns.remove(name).unwrap_or_default();
         let mut read = Vec::new();
         for column in described.iter().filter(|column| !column.is_generated()) {
-            names.check(unsupported, "column", &format!("{of}.{name}.{}", column.name));
             match column.column(client.version()) {
                 Some(column) => read.push(column),
                 None => unsupported.push(format!("column {of}.{name}.{} of type {}", column.name, column.type_name())),
@@ -135,6 +144,29 @@ pub async fn read(
             estimated_rows,
             created: relation.created.clone(),
         });
+    }
+    Ok(())
+}
+
+/// Whether the account sees all columns: the server does not list those that it may not read.
+async fn all_visible(client: &mut Client, table: &str, name: &str, shown: &[u8], described: usize) -> Result<()> {
+    let denied = |why: &str| {
+        Error::Denied(format!(
+            "the account may not read all columns of table {table} and would leave them out ({why}); grant it SELECT on the table, or \
+             exclude it"
+        ))
+    };
+    let selected = client.query(&format!("SELECT * FROM {} LIMIT 0", identifier(name))).await;
+    match selected {
+        Ok(_) => {}
+        Err(Error::Denied(text)) => return Err(denied(&text)),
+        Err(error) => return Err(error.context(format!("unable to read table {table}"))),
+    }
+    // `*` goes without those that are invisible. No name but a most unlikely one has a line that looks like a column's.
+    let shown = String::from_utf8_lossy(shown);
+    let columns = shown.lines().skip(1).filter(|line| line.starts_with("  `")).count();
+    if shown.contains("INVISIBLE") && columns > described {
+        return Err(denied(&format!("{described} of {columns} are listed")));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::programs::show_create;
-use super::{Objects, Selection};
+use super::{Catalog, Objects, Selection, databases};
 use crate::client::Client;
 use crate::layout::{Database, Program, ProgramKind};
 use crate::sql::literal;
@@ -67,6 +67,61 @@ pub async fn read(
     Ok(views)
 }
 
+/// Takes out the views that could not be made again, as something that they read from is not in the dump, and names them. What the
+/// server has by itself is there anyway.
+pub async fn complete(client: &mut Client, catalog: &mut Catalog) -> Result<()> {
+    let mut there: BTreeSet<(String, String)> = BTreeSet::new();
+    for database in &catalog.databases {
+        let tables = database.tables.iter().map(|table| &table.index.name);
+        let names = tables.chain(database.index.sequences.iter().map(|sequence| &sequence.name));
+        there.extend(names.map(|name| (database.index.name.clone(), name.clone())));
+    }
+    there.extend(catalog.views.iter().map(|view| (view.database.clone(), view.name.clone())));
+    let mut existing = BTreeMap::new();
+    loop {
+        let mut missing = Vec::new();
+        for view in &catalog.views {
+            let mut read = sources(&view.create.text(), &view.database);
+            read.retain(|relation| !there.contains(relation) && !databases::is_own(&relation.0));
+            for relation in read {
+                // A name with another database's is no part of a view's own; the account may not see what it is.
+                let is_sure =
+                    relation.0 != view.database && behind_from(&view.create.text(), &view.database).contains(&relation);
+                let exists = match existing.get(&relation) {
+                    Some(exists) => *exists,
+                    None if is_sure => true,
+                    None => exists(client, &relation).await?,
+                };
+                existing.insert(relation.clone(), exists);
+                if exists {
+                    let (database, name) = relation;
+                    missing.push((view.database.clone(), view.name.clone(), format!("{database}.{name}")));
+                    break;
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // Others may read from these.
+        for (database, name, read) in missing {
+            catalog.views.retain(|view| (&view.database, &view.name) != (&database, &name));
+            catalog.unsupported.push(format!("view {database}.{name} (it reads from {read}, which is not dumped)"));
+            there.remove(&(database, name));
+        }
+    }
+}
+
+/// Whether there is such a table or view; a name may be one that the view gives to a part of itself.
+async fn exists(client: &mut Client, (database, name): &(String, String)) -> Result<bool> {
+    let sql = format!(
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(database),
+        literal(name)
+    );
+    Ok(!client.query(&sql).await?.is_empty())
+}
+
 /// Each view after those it reads from.
 pub fn in_order(views: Vec<Program>) -> Vec<Program> {
     let all: BTreeSet<(String, String)> = views.iter().map(|view| (view.database.clone(), view.name.clone())).collect();
@@ -91,13 +146,35 @@ pub fn in_order(views: Vec<Program>) -> Vec<Program> {
 
 /// What may be a relation's name in a view as the server words it: quoted, no alias, and no column's name behind a table's.
 fn relations(create: &str, database: &str) -> BTreeSet<(String, String)> {
+    named(create, database, |_| true)
+}
+
+/// Those of them that stand where a view names what it reads from.
+fn sources(create: &str, database: &str) -> BTreeSet<(String, String)> {
+    named(create, database, |before| {
+        ["from", "join", "straight_join", "(", ","].iter().any(|word| before.eq_ignore_ascii_case(word))
+    })
+}
+
+/// Those of them that can be nothing else.
+fn behind_from(create: &str, database: &str) -> BTreeSet<(String, String)> {
+    named(create, database, |before| ["from", "join"].iter().any(|word| before.eq_ignore_ascii_case(word)))
+}
+
+/// Names, of those whose word before is `wanted`.
+fn named(create: &str, database: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     let mut qualifier: Option<String> = None;
     let mut before = String::new();
+    // The word before the first part of a name.
+    let mut leading = String::new();
     let mut rest = create;
     while let Some(c) = rest.chars().next() {
         let (token, after) = token(rest, c);
         if c == '`' {
+            if qualifier.is_none() {
+                leading.clone_from(&before);
+            }
             let name = token.get(1..token.len().saturating_sub(1)).unwrap_or_default().replace("``", "`");
             if after.starts_with('.') {
                 // `database`.`relation`, or `alias`.`column`: only the former is among the views.
@@ -105,8 +182,10 @@ fn relations(create: &str, database: &str) -> BTreeSet<(String, String)> {
                     qualifier = Some(name);
                 }
             } else if let Some(qualifier) = qualifier.take() {
-                found.insert((qualifier, name));
-            } else if !before.eq_ignore_ascii_case("as") {
+                if wanted(&leading) {
+                    found.insert((qualifier, name));
+                }
+            } else if !before.eq_ignore_ascii_case("as") && wanted(&leading) {
                 found.insert((database.to_string(), name));
             }
         }
@@ -166,6 +245,15 @@ mod tests {
             time_zone: None,
             columns: vec!["x".into()],
         }
+    }
+
+    #[test]
+    fn what_a_view_reads_from_is_told_from_its_columns() {
+        let create = "CREATE VIEW `v` AS select `c`.`x` AS `b`,`d`.`f`(`c`.`y`) AS `z` from (`c` join `e`.`z` `y` on((`y`.`k` = `c`.`k`))) \
+             where exists(select 1 from `w` where `w`.`q` = 'from `s`')";
+        let names: Vec<_> = sources(create, "d").into_iter().collect();
+        let expected = [("c", "y"), ("d", "c"), ("d", "w"), ("e", "z")].map(|(of, name)| (of.into(), name.into()));
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -117,7 +117,9 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
         if let Some(keeper) = &mut keeper {
             lock(keeper, by, &locked).await?;
         }
-        if let Some(catalog) = early {
+        if let Some(mut catalog) = early {
+            // They moved on until now, and rows of the snapshot may have their values.
+            catalog.move_sequences(leader).await?;
             release(leader, by).await?;
             return Ok(Point { catalog, workers, keeper, position, by });
         }
@@ -308,6 +310,11 @@ async fn snapshot_position(worker: &mut Client) -> Result<Option<Position>> {
 }
 
 impl Table {
+    /// With its database, for people.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.database, self.index.name)
+    }
+
     /// With its database, quoted.
     pub fn quoted(&self) -> String {
         format!("{}.{}", identifier(&self.database), identifier(&self.index.name))
