@@ -34,6 +34,13 @@ pub const GRANTS: &str = "coffer/grants.sql";
 /// The version of [`Index`] that this crate writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// The longest index, in bytes. A restore holds it in memory whole; no dump comes near this.
+pub const MAX_INDEX: usize = 64 * 1024 * 1024;
+
+/// The longest statement that a restore holds, in bytes. It grows to this in buffers that double, two of them, and the host
+/// gives a step 256 MiB.
+pub const MAX_STATEMENT: usize = 48 * 1024 * 1024;
+
 /// The head of every file with rows, and the session that its INSERT statements need: strings are the columns' own bytes,
 /// moments are UTC, zero is a value like any other also where the server would number rows itself, and so is a 31st of February.
 pub const ROWS_SESSION: [&str; 5] = [
@@ -43,6 +50,9 @@ pub const ROWS_SESSION: [&str; 5] = [
     "SET TIME_ZONE = '+00:00'",
     "SET SQL_MODE = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'",
 ];
+
+/// What MariaDB (from 10.2 on) needs beside it: a row may be older than the CHECK that it breaks, or was let in as we do it here.
+pub const CHECKS_SESSION: &str = "SET @@SESSION.check_constraint_checks = 0";
 
 /// What MariaDB (from 10.11 on) needs beside it where [`Table::history`] is set.
 pub const HISTORY_SESSION: &str = "SET @@SESSION.system_versioning_insert_history = 1";
@@ -63,6 +73,9 @@ pub struct Index {
     pub schema: bool,
     /// Whether rows are there; not with `schemaOnly`.
     pub data: bool,
+    /// Where parameters left something out, which ones: not all that the databases had is in the dump then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<String>,
     /// Where the dump stands in the server's binary log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
@@ -308,7 +321,7 @@ fn is_false(value: &bool) -> bool {
 impl Index {
     /// The artifact's bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec_pretty(self)
+        serde_json::to_vec(self)
     }
 
     /// The database and table whose rows an artifact holds; none for any other.

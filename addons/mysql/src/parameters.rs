@@ -31,8 +31,8 @@ pub struct Dump {
     /// Conditions of SQL by table, e.g. `{"shop.orders": "paid > 0"}`: only its rows that meet it are dumped.
     #[serde(rename = "where")]
     pub conditions: BTreeMap<String, String>,
-    /// How long to wait for the global lock and for locks of tables. Statements of others that write wait behind it
-    /// meanwhile. `0s` tries once.
+    /// How long to wait for the global lock and for locks of tables, in whole seconds and at least one. Statements of others
+    /// that write wait behind it meanwhile.
     pub lock_timeout: Span,
     /// What to do about tables whose engine has no transactions (MyISAM, Aria, MEMORY, …).
     pub non_transactional: NonTransactional,
@@ -50,6 +50,23 @@ pub enum NonTransactional {
     Lock,
     /// The dump fails and names them.
     Refuse,
+}
+
+impl Dump {
+    /// Which parameters leave something out, for people; none when nothing is. Conditions are not told: they hold values.
+    pub fn filtered(&self) -> Option<String> {
+        let all = |patterns: &Patterns| patterns.without_match(&[""; 0]).join(", ");
+        let conditions: Vec<&str> = self.conditions.keys().map(String::as_str).collect();
+        let parts = [
+            ("databases", self.databases.join(", ")),
+            ("include", all(&self.include)),
+            ("exclude", all(&self.exclude)),
+            ("where", conditions.join(", ")),
+        ];
+        let set = parts.iter().filter(|(_, names)| !names.is_empty());
+        let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {names}")).collect();
+        (!filtered.is_empty()).then(|| filtered.join("; "))
+    }
 }
 
 impl Default for Dump {
@@ -79,6 +96,8 @@ mod tests {
     fn all_have_defaults_and_unknown_ones_are_refused() {
         let dump: Dump = serde_json::from_str(r#"{"where": {"a.b": "c > 0"}}"#).expect("all have defaults");
         assert_eq!((dump.jobs, dump.chunk_size, dump.conditions.len()), (Jobs(2), 500_000, 1));
+        assert_eq!(dump.filtered().as_deref(), Some("where: a.b"));
+        assert_eq!(Dump::default().filtered(), None);
         assert!(serde_json::from_str::<Dump>(r#"{"conditions": {}}"#).is_err());
     }
 }

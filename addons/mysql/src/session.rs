@@ -60,16 +60,18 @@ const RESTORE: [Setting; 3] = [
 ];
 
 /// Wanted for a restore as well, where the user may: tables are then made as the source had them.
-const WISHES: [Setting; 5] = [
+const WISHES: [Setting; 6] = [
     ("explicit_defaults_for_timestamp", "ON"),
     ("innodb_strict_mode", "OFF"),
     ("sql_generate_invisible_primary_key", "OFF"),
     ("sql_require_primary_key", "OFF"),
     ("system_versioning_insert_history", "ON"),
+    // Of MariaDB: rows may be older than a CHECK, or let in without it.
+    ("check_constraint_checks", "OFF"),
 ];
 
-/// The wishes without which the server refuses a table, and says so. Without the others it makes another one.
-const SPEAK_FOR_THEMSELVES: [&str; 2] = ["innodb_strict_mode", "sql_require_primary_key"];
+/// The wishes without which the server refuses a table or a row, and says so. Without the others it makes another one.
+const SPEAK_FOR_THEMSELVES: [&str; 3] = ["innodb_strict_mode", "sql_require_primary_key", "check_constraint_checks"];
 
 /// Versions of a flavor's servers, as [`Version::number`] has them: from the first to before the second.
 const fn supported(flavor: Flavor) -> Range<u32> {

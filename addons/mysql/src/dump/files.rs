@@ -135,7 +135,7 @@ pub fn grants(index: &Index) -> Vec<u8> {
     text
 }
 
-/// The key file that `myloader` reads first. `counts` are the rows of each `database.table`, times are the server's, in UTC.
+/// The key file that `myloader` reads first. `counts` are the rows by [`Table::file`], times are the server's, in UTC.
 pub fn metadata(index: &Index, counts: &BTreeMap<String, u64>, started: &str, finished: &str) -> Vec<u8> {
     let mut text = format!(
         "# Started dump at: {started}\n[config]\nquote-character = BACKTICK\n\n\
@@ -166,7 +166,7 @@ pub fn metadata(index: &Index, counts: &BTreeMap<String, u64>, started: &str, fi
             section(&sequence.file, &sequence.name, "is_sequence = 1\n");
         }
         for Table { file, name, .. } in &database.tables {
-            let rows = counts.get(&format!("{}.{name}", database.name)).copied().unwrap_or(0);
+            let rows = counts.get(file).copied().unwrap_or(0);
             section(file, name, &format!("rows = {rows}\n"));
         }
     }

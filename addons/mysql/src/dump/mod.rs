@@ -15,7 +15,7 @@ mod writer;
 
 use crate::catalog::{self, Privileges, Selection, Storage, Table};
 use crate::client::{Client, Login, stoppable};
-use crate::layout::{self, FORMAT, GRANTS, INDEX, Index, METADATA, Server, USERS};
+use crate::layout::{self, FORMAT, GRANTS, INDEX, Index, MAX_INDEX, METADATA, Server, USERS};
 use crate::parameters::{Dump, NonTransactional};
 use crate::session;
 use coffer_addon::work::{Queue, Tally};
@@ -35,6 +35,7 @@ pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) ->
 }
 
 async fn run(application: &Application, login: &Login, outbox: &Outbox, mut parameters: Dump) -> Result<Report> {
+    let filtered = parameters.filtered();
     if parameters.databases.is_empty() {
         parameters.databases.extend(login.database.clone());
     }
@@ -76,12 +77,13 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         server: server(&mut leader).await?,
         schema: !parameters.data_only,
         data: !parameters.schema_only,
+        filtered,
         position: position.clone(),
         databases: found.databases.iter().map(|database| indexed(database, !parameters.schema_only)).collect(),
         views: found.views.clone(),
         accounts: found.accounts.clone(),
     };
-    outbox.file(INDEX).label("mediaType", "application/json").write_all(&index.to_bytes()?).await?;
+    outbox.file(INDEX).label("mediaType", "application/json").write_all(&indexed_bytes(&index)?).await?;
     let mut definitions = Vec::new();
     if !index.accounts.is_empty() {
         definitions.push((USERS.to_string(), files::users(&index)));
@@ -109,14 +111,26 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         outbox,
         tally: &tally,
         conditions: &parameters.conditions,
+        allow_too_long: parameters.allow_unsupported,
+        too_long: RefCell::default(),
         witness: Mutex::new(&mut leader),
         counts: RefCell::default(),
     };
     if index.data {
+        let elsewhere: Vec<String> =
+            tables.iter().filter(|table| table.storage == Storage::Elsewhere).map(|table| table.name()).collect();
+        if !elsewhere.is_empty() {
+            coffer_addon::warn!(
+                "only the definitions of these are dumped, as their rows are other tables', other servers' or nobody's: {}",
+                omitted::line(elsewhere)
+            );
+        }
         read(&shared, &mut workers, keeper, &tables, parameters.chunk_size).await?;
     }
 
     let counts = shared.counts.take();
+    let mut unsupported = found.unsupported.clone();
+    unsupported.extend(shared.too_long.take().iter().map(|table| format!("mysql-restore of the long rows of {table}")));
     let finished = now(&mut leader).await?;
     let metadata = files::metadata(&index, &counts, &started, &finished);
     outbox.file(METADATA).label("mediaType", "text/plain").write_all(&metadata).await?;
@@ -124,7 +138,7 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         worker.close().await;
     }
     leader.close().await;
-    Ok(report(&index, by, &tally, &hidden, &found.unsupported))
+    Ok(report(&index, by, &tally, &hidden, &unsupported))
 }
 
 /// All rows: what has transactions by the workers, what has none by the session that holds its lock.
@@ -157,9 +171,32 @@ async fn read(
 /// A condition for a table that is not dumped is mistyped.
 fn check_conditions(parameters: &Dump, tables: &[&Table]) -> Result<()> {
     for name in parameters.conditions.keys() {
-        if !tables.iter().any(|table| format!("{}.{}", table.database, table.index.name) == *name) {
-            return Err(Error::InvalidParameter(format!("where: no table {name} is dumped")));
+        match tables.iter().filter(|table| table.name() == *name).count() {
+            0 => return Err(Error::InvalidParameter(format!("where: no table {name} is dumped"))),
+            1 => {}
+            _ => {
+                return Err(Error::InvalidParameter(format!(
+                    "where: {name} may be either of two tables; dump one at a time"
+                )));
+            }
         }
+    }
+    Ok(())
+}
+
+/// A restore takes no longer one.
+fn indexed_bytes(index: &Index) -> Result<Vec<u8>> {
+    let bytes = index.to_bytes()?;
+    check_length(bytes.len())?;
+    Ok(bytes)
+}
+
+fn check_length(length: usize) -> Result<()> {
+    if length > MAX_INDEX {
+        return Err(Error::Unsupported(format!(
+            "the definitions come to {length} bytes, and mysql-restore holds up to {MAX_INDEX}; dump in several parts, by databases or \
+             include"
+        )));
     }
     Ok(())
 }
@@ -195,6 +232,9 @@ fn report(index: &Index, by: point::Freeze, tally: &Tally, hidden: &[String], un
         .fact("databases", databases.join(", "))
         .fact("serverVersion", &index.server.version)
         .fact("moment", by.name());
+    if let Some(filtered) = &index.filtered {
+        report = report.fact("filtered", filtered);
+    }
     let position = index.position.clone().unwrap_or_default();
     let facts = [
         ("gtid", position.gtid),
@@ -211,4 +251,15 @@ fn report(index: &Index, by: point::Freeze, tally: &Tally, hidden: &[String], un
         report = report.fact("unsupported", missing.join(", "));
     }
     tally.report(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_restore_takes_is_not_dumped() {
+        assert_eq!(check_length(MAX_INDEX), Ok(()));
+        assert!(matches!(check_length(MAX_INDEX + 1), Err(Error::Unsupported(_))));
+    }
 }

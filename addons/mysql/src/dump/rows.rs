@@ -3,13 +3,13 @@
 use super::writer::Writer;
 use crate::catalog::{self, Storage, Table, without_counter};
 use crate::client::Client;
-use crate::layout::rows_name;
+use crate::layout::{MAX_STATEMENT, rows_name};
 use crate::sql::{identifier, literal};
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{Context as _, Error, Outbox, Result};
 use futures::lock::Mutex;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A table is cut into no more pieces: files have five digits, and a piece costs a file.
 const MAX_PIECES: u64 = 10_000;
@@ -32,11 +32,15 @@ pub struct Piece<'a> {
 pub struct Rows<'a> {
     pub outbox: &'a Outbox,
     pub tally: &'a Tally,
-    /// Conditions of the operator's, by `database.table`.
+    /// Conditions of the operator's, by `database.table`, which is no two tables'.
     pub conditions: &'a BTreeMap<String, String>,
+    /// Whether rows that only `mysql` restores are dumped all the same.
+    pub allow_too_long: bool,
+    /// The tables that have some.
+    pub too_long: RefCell<BTreeSet<String>>,
     /// A session outside of the snapshot: what tables are now.
     pub witness: Mutex<&'a mut Client>,
-    /// Rows of each table by now.
+    /// Rows of each table by now, by [`layout::Table::file`](crate::layout::Table): a name with a dot in it may be two tables'.
     pub counts: RefCell<BTreeMap<String, u64>>,
 }
 
@@ -63,7 +67,7 @@ pub async fn pieces<'a>(
         let count = table.estimated_rows.checked_div(chunk_rows).map_or(1, |cuts| (cuts + 1).min(MAX_PIECES));
         let bounds = match (&table.key, count, table.index.history) {
             // A version of the past may have any key.
-            (Some(key), 2.., false) => bounds(worker, table, &key.column, count).await?,
+            (Some(key), 2.., false) => bounds(worker, table, &key.column, count).await.context(|| failed(table))?,
             _ => Vec::new(),
         };
         let key = table.key.as_ref().map(|key| identifier(&key.column)).unwrap_or_default();
@@ -102,25 +106,24 @@ impl Rows<'_> {
     /// Reads pieces until none is left.
     pub async fn work(&self, client: &mut Client, queue: &Queue<Piece<'_>>) -> Result<()> {
         while let Some(piece) = queue.take() {
-            let name = format!("{}.{}", piece.table.database, piece.table.index.name);
-            self.piece(client, &piece, &name).await.context(|| format!("unable to dump table {name}"))?;
+            self.piece(client, &piece).await.context(|| failed(piece.table))?;
         }
         Ok(())
     }
 
-    async fn piece(&self, client: &mut Client, piece: &Piece<'_>, name: &str) -> Result<()> {
+    async fn piece(&self, client: &mut Client, piece: &Piece<'_>) -> Result<()> {
         let table = piece.table;
         guarded(client, table, async |client: &mut Client| {
-            self.read(client, piece, name).await?;
+            self.read(client, piece).await?;
             // Whatever the statement read cannot be altered before it is let go of: this is the definition it read by.
             self.unchanged(client, table).await
         })
         .await
     }
 
-    async fn read(&self, client: &mut Client, piece: &Piece<'_>, name: &str) -> Result<()> {
+    async fn read(&self, client: &mut Client, piece: &Piece<'_>) -> Result<()> {
         let table = piece.table;
-        let sql = select(piece, self.conditions.get(name));
+        let sql = select(piece, self.conditions.get(&table.name()));
         let mut rows = client.stream(&sql).await?;
         let mut open = None;
         loop {
@@ -141,6 +144,9 @@ impl Rows<'_> {
                 (Writer::new(table), artifact.label("table", &table.index.name).open())
             });
             writer.row(row)?;
+            if writer.is_too_long() {
+                self.too_long(table)?;
+            }
             if writer.is_full() {
                 self.tally.add_bytes(writer.take_bytes());
                 writer.flush(artifact).await?;
@@ -150,7 +156,25 @@ impl Rows<'_> {
             writer.finish(artifact).await?;
             self.tally.add_bytes(writer.take_bytes());
             self.tally.add_rows(writer.rows());
-            *self.counts.borrow_mut().entry(name.into()).or_default() += writer.rows();
+            *self.counts.borrow_mut().entry(table.index.file.clone()).or_default() += writer.rows();
+        }
+        Ok(())
+    }
+
+    /// A restore could not take it: better to know that now.
+    fn too_long(&self, table: &Table) -> Result<()> {
+        if !self.allow_too_long {
+            return Err(Error::Unsupported(format!(
+                "it has a row whose statement is longer than the {MAX_STATEMENT} bytes that mysql-restore holds; exclude the table, or \
+                 set allowUnsupported to dump it for the program `mysql`"
+            )));
+        }
+        if self.too_long.borrow_mut().insert(table.name()) {
+            coffer_addon::warn!(
+                "table {} has a row whose statement is longer than the {MAX_STATEMENT} bytes that mysql-restore holds: only the \
+                 program `mysql` restores this dump",
+                table.name()
+            );
         }
         Ok(())
     }
@@ -176,6 +200,10 @@ impl Rows<'_> {
         }
         Ok(())
     }
+}
+
+fn failed(table: &Table) -> String {
+    format!("unable to dump table {}", table.name())
 }
 
 async fn fail(artifact: coffer_addon::ArtifactWriter, error: Error) -> Error {

@@ -5,13 +5,16 @@
 
 use crate::catalog::{Column, Form, Table};
 use crate::client::RawRow;
-use crate::layout::{HISTORY_SESSION, ROWS_SESSION};
+use crate::layout::{CHECKS_SESSION, HISTORY_SESSION, MAX_STATEMENT, ROWS_SESSION};
 use crate::sql::identifier;
 use coffer_addon::{ArtifactWriter, Error, Result};
 
 /// Length of a statement in bytes where rows allow: less than any server's `max_allowed_packet`, and long enough that the
 /// round trip counts for nothing.
 const STATEMENT: usize = 1_000_000;
+
+/// How a statement ends.
+const END: &[u8] = b"\n;\n";
 
 /// Bytes that are handed on at once.
 const BUFFER: usize = 256 * 1024;
@@ -25,6 +28,8 @@ pub struct Writer<'a> {
     /// Length of the statement so far, with what was handed on of it. 0: none is begun.
     statement: usize,
     rows: u64,
+    /// The longest statement.
+    longest: usize,
     /// All bytes of the file, with what was not handed on yet.
     bytes: u64,
 }
@@ -35,6 +40,7 @@ fn preamble(history: bool) -> Vec<u8> {
     for statement in ROWS_SESSION {
         lines.extend_from_slice(format!("/*!40101 {statement} */;\n").as_bytes());
     }
+    lines.extend_from_slice(format!("/*M!100201 {CHECKS_SESSION} */;\n").as_bytes());
     if history {
         lines.extend_from_slice(format!("/*M!101100 {HISTORY_SESSION} */;\n").as_bytes());
     }
@@ -47,11 +53,16 @@ impl<'a> Writer<'a> {
         let head = format!("INSERT INTO {} ({}) VALUES", identifier(&table.index.name), columns.join(","));
         let buffer = preamble(table.index.history);
         let bytes = buffer.len() as u64;
-        Writer { columns: &table.columns, head: head.into_bytes(), buffer, statement: 0, rows: 0, bytes }
+        Writer { columns: &table.columns, head: head.into_bytes(), buffer, statement: 0, rows: 0, longest: 0, bytes }
     }
 
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Whether a row's statement is longer than a restore can hold.
+    pub fn is_too_long(&self) -> bool {
+        self.longest + END.len() > MAX_STATEMENT
     }
 
     /// Bytes since the last time it was asked.
@@ -99,13 +110,13 @@ impl<'a> Writer<'a> {
             length = self.head.len() + values.len();
         }
         self.statement += length;
+        self.longest = self.longest.max(self.statement);
         self.bytes += length as u64;
         self.rows += 1;
         Ok(())
     }
 
     fn end_statement(&mut self) {
-        const END: &[u8] = b"\n;\n";
         if self.statement > 0 {
             self.buffer.extend_from_slice(END);
             self.bytes += END.len() as u64;

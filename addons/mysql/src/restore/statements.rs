@@ -3,13 +3,11 @@
 //! The dump's writer ends each statement by `;` at a line's end and has no line ends within values, so that neither a
 //! quote nor an escape has to be understood here.
 
+use crate::layout::MAX_STATEMENT as HELD;
 use coffer_addon::{Error, Incoming, Result};
 
 /// How one ends.
 const END: &[u8] = b";\n";
-
-/// In bytes. A statement grows to this in buffers that double, two of them, and the host gives a step 256 MiB.
-const HELD: usize = 48 * 1024 * 1024;
 
 /// What arrives of one file.
 pub struct Statements<'a> {

@@ -136,6 +136,7 @@ impl Small {
             },
             schema: true,
             data: true,
+            filtered: None,
             position: None,
             databases: vec![Database {
                 name: database.into(),
