@@ -1,8 +1,8 @@
 //! mysql-restore: a sink that makes databases from a dump of mysql-dump.
 //!
 //! The index comes first and has everything but the rows. So all that can be wrong with names, the target and definers is
-//! seen before anything is touched. Then: accounts, sequences and tables, routines and views, rows as their files arrive,
-//! triggers, privileges, and last events. It stops at the first error, which names the object.
+//! seen before anything is touched. Then: accounts, sequences and tables, routines, rows as their files arrive,
+//! views, triggers, privileges, and last events. It stops at the first error, which names the object.
 
 mod accounts;
 mod counts;
@@ -44,9 +44,6 @@ async fn run(application: &Application, login: &Login, inbox: &Inbox, parameters
     grants.try_all(&mut leader).await?;
     if index.schema {
         schema::tables_and_routines(&mut leader, &plan).await?;
-        // A view's definer has to be allowed what the view does when it is made.
-        grants.try_all(&mut leader).await?;
-        schema::views(&mut leader, &plan).await?;
     }
     let with_rows = plan.tables_with_rows().count();
     // One table alone may come in many files; without any, somebody has to read the others.
@@ -61,6 +58,10 @@ async fn run(application: &Application, login: &Login, inbox: &Inbox, parameters
     }
     if index.schema {
         schema::set_sequences(&mut leader, &plan).await?;
+        // A view's definer has to be allowed what the view does when it is made.
+        grants.try_all(&mut leader).await?;
+        // One that reads what is not there must not keep the rows out.
+        schema::views(&mut leader, &plan).await?;
         schema::triggers(&mut leader, &plan).await?;
     }
     grants.finish(&mut leader).await?;
@@ -85,6 +86,9 @@ fn announce(leader: &Session, index: &Index) {
         index.server.flavor,
         index.server.version
     );
+    if let Some(filtered) = &index.filtered {
+        coffer_addon::info!("the dump has not all that was there: {filtered}");
+    }
     let is_same_flavor = (index.server.flavor == "mariadb") == (version.flavor == Flavor::MariaDb);
     if !is_same_flavor {
         coffer_addon::warn!(
