@@ -4,7 +4,7 @@ use super::plan::Plan;
 use super::session::Session;
 use super::words::{Kind, Quotes, Word, words};
 use crate::client::{Done, ServerError};
-use crate::layout::{Account, Sql};
+use crate::layout::{Account, EVERYBODY, Sql};
 use crate::sql::literal;
 use coffer_addon::{Context as _, Result};
 
@@ -21,8 +21,11 @@ pub async fn make<'a>(session: &mut Session, plan: &Plan<'a>) -> Result<Vec<&'a 
                 coffer_addon::warn!("{kind} {} is there and stays as it is", account.name);
                 continue;
             }
-            let dropped = session.client.execute(&format!("DROP {} {}", kind.to_uppercase(), account.name)).await;
-            dropped.context(|| format!("unable to drop {kind} {}", account.name))?;
+            // Everybody cannot be dropped, and is granted what the dump has beside.
+            if account.name != EVERYBODY {
+                let dropped = session.client.execute(&format!("DROP {} {}", kind.to_uppercase(), account.name)).await;
+                dropped.context(|| format!("unable to drop {kind} {}", account.name))?;
+            }
         }
         let outcome = session.client.execute_private(account.create.bytes()).await;
         outcome.context(|| format!("unable to make {kind} {}", account.name))?;
@@ -31,25 +34,41 @@ pub async fn make<'a>(session: &mut Session, plan: &Plan<'a>) -> Result<Vec<&'a 
     Ok(made)
 }
 
+/// The server's numbers for a database, a table and a routine that are not there.
+const NOT_THERE: [u16; 3] = [1049, 1146, 1305];
+
 /// What accounts are granted, as far as it was not granted yet.
-pub struct Grants<'a>(Vec<(&'a Account, Vec<u8>)>);
+pub struct Grants<'a>(Vec<Grant<'a>>);
+
+struct Grant<'a> {
+    account: &'a Account,
+    sql: Vec<u8>,
+    /// What it is about, if the dump has not got that: accounts are the whole server's, and databases need not be all.
+    elsewhere: Option<String>,
+}
 
 impl<'a> Grants<'a> {
     pub fn new(plan: &Plan<'a>, accounts: &[&'a Account]) -> Self {
-        let renamed = |sql: &Sql| match std::str::from_utf8(sql.bytes()) {
-            Ok(text) => plan.renames.apply_to_grant(&without_identity(text)).into_bytes(),
-            Err(_) => sql.bytes().to_vec(),
+        let grant = |account: &'a Account, sql: &Sql| match std::str::from_utf8(sql.bytes()) {
+            Ok(text) => Grant {
+                account,
+                sql: plan.renames.apply_to_grant(&without_identity(text)).into_bytes(),
+                elsewhere: about(text)
+                    .filter(|(database, object)| !plan.has(database, object))
+                    .map(|(d, o)| format!("{d}.{o}")),
+            },
+            Err(_) => Grant { account, sql: sql.bytes().to_vec(), elsewhere: None },
         };
-        let all = accounts.iter().flat_map(|account| account.grants.iter().map(|sql| (*account, renamed(sql))));
+        let all = accounts.iter().flat_map(|account| account.grants.iter().map(|sql| grant(account, sql)));
         Grants(all.collect())
     }
 
     /// Grants what can be by now: what is about an object has to wait until it is there, and an object may have to wait
     /// until its definer was granted what it takes.
     pub async fn try_all(&mut self, session: &mut Session) -> Result<()> {
-        for (account, sql) in std::mem::take(&mut self.0) {
-            if grant(session, &sql).await?.is_err() {
-                self.0.push((account, sql));
+        for one in std::mem::take(&mut self.0) {
+            if grant(session, &one.sql).await?.is_err() {
+                self.0.push(one);
             }
         }
         Ok(())
@@ -57,8 +76,18 @@ impl<'a> Grants<'a> {
 
     /// Grants the rest.
     pub async fn finish(self, session: &mut Session) -> Result<()> {
-        for (account, sql) in self.0 {
-            let outcome = grant(session, &sql).await?.map_err(|error| error.without_values());
+        for Grant { account, sql, elsewhere } in self.0 {
+            let outcome = grant(session, &sql).await?;
+            if let (Err(error), Some(object)) = (&outcome, &elsewhere)
+                && NOT_THERE.contains(&error.number)
+            {
+                coffer_addon::warn!(
+                    "{} is not granted what it had on {object}, which is neither in the dump nor on the server",
+                    account.name
+                );
+                continue;
+            }
+            let outcome = outcome.map_err(|error| error.without_values());
             outcome.context(|| format!("unable to give {} its privileges", account.name))?;
         }
         Ok(())
@@ -87,6 +116,20 @@ fn without_identity(sql: &str) -> String {
     let may_grant = tail.next().is_some() && tail.next().is_some_and(|word| word.is("OPTION"));
     let head: String = head.iter().map(|word| word.text).collect();
     format!("{}{}", head.trim_end(), if may_grant { " WITH GRANT OPTION" } else { "" })
+}
+
+/// The database and the object that a grant is about, as far as it is about one: `` `a`.`b` `` behind ON.
+fn about(sql: &str) -> Option<(String, String)> {
+    let all: Vec<Word> = words(sql, Quotes::default()).filter(|word| word.kind != Kind::Blank).collect();
+    let mut rest = all.iter().skip_while(|word| !word.is("ON")).skip(1).take_while(|word| !word.is("TO"));
+    let mut database = None;
+    while let Some(word) = rest.next() {
+        if word.is(".") {
+            return Some((database?, rest.next()?.name()?.into_owned()));
+        }
+        database = word.name().map(|name| name.into_owned());
+    }
+    None
 }
 
 async fn is_there(session: &mut Session, account: &Account) -> Result<bool> {
@@ -125,6 +168,20 @@ mod tests {
             ("GRANT SELECT ON `identified`.* TO `a`@`%`", "GRANT SELECT ON `identified`.* TO `a`@`%`"),
         ] {
             assert_eq!(without_identity(sql), wanted);
+        }
+    }
+
+    #[test]
+    fn a_grant_is_about_an_object_or_about_all() {
+        let about = |sql| about(sql).map(|(database, object)| format!("{database}.{object}"));
+        for (sql, wanted) in [
+            ("GRANT SELECT (`a`, `on`) ON `d`.`t` TO `u`@`%`", Some("d.t")),
+            ("GRANT EXECUTE ON PACKAGE BODY `d`.`p` TO `u`", Some("d.p")),
+            ("GRANT ALL PRIVILEGES ON `d`.* TO `u`@`%`", None),
+            ("GRANT PROXY ON ''@'%' TO 'a.b'@'%' WITH GRANT OPTION", None),
+            ("GRANT `reader` TO `u`@`%`", None),
+        ] {
+            assert_eq!(about(sql).as_deref(), wanted, "{sql}");
         }
     }
 

@@ -2,13 +2,10 @@
 
 use super::parameters::Restore;
 use super::rewrite::Renames;
-use crate::layout::{Database, FORMAT, INDEX, Index, Program, Table};
+use crate::layout::{Database, FORMAT, INDEX, Index, MAX_INDEX, Program, Table};
 use crate::sql::identifier;
 use coffer_addon::{Error, Inbox, Result};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// No index comes near this; it is held in memory whole.
-const MAX_INDEX: usize = 64 * 1024 * 1024;
 
 /// Databases that are the server's own.
 const SYSTEM: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -70,7 +67,8 @@ impl<'a> Plan<'a> {
                 renames.insert(old.as_str(), new.as_str());
             }
         }
-        let plan = Plan { index, renames: Renames(renames), parameters };
+        let folds = index.server.lower_case_table_names != 0;
+        let plan = Plan { index, renames: Renames::new(renames, folds), parameters };
         let mut targets = BTreeSet::new();
         for database in &index.databases {
             let target = plan.target(&database.name);
@@ -106,6 +104,19 @@ impl<'a> Plan<'a> {
         let within =
             |database: &'a Database| database.routines.iter().chain(&database.triggers).chain(&database.events);
         self.index.databases.iter().flat_map(within).chain(&self.index.views)
+    }
+
+    /// Whether the dump has something of that name, which is all that a grant says.
+    pub fn has(&self, database: &str, object: &str) -> bool {
+        // Names may be written in other cases; too many found is no harm.
+        let is = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+        let of_database = self.index.databases.iter().filter(|candidate| is(&candidate.name, database));
+        let mut tables = of_database.flat_map(|database| {
+            let sequences = database.sequences.iter().map(|sequence| &sequence.name);
+            database.tables.iter().map(|table| &table.name).chain(sequences)
+        });
+        tables.any(|name| is(name, object))
+            || self.programs().any(|program| is(&program.database, database) && is(&program.name, object))
     }
 
     /// Files with rows.

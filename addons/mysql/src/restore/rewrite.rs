@@ -1,7 +1,7 @@
 //! Changes of a dump's statements: databases that get other names, definers that become whoever restores.
 
 use super::words::{Kind, Quotes, Word, words};
-use crate::layout::{Program, Sql};
+use crate::layout::{Program, ProgramKind, Sql};
 use crate::sql::identifier;
 use coffer_addon::{Error, Result};
 use std::collections::BTreeMap;
@@ -11,55 +11,82 @@ const NOT_OVER_ASCII: [&str; 6] = ["big5", "cp932", "gb18030", "gbk", "sjis", "s
 
 /// The databases that are restored under another name.
 #[derive(Clone, Debug, Default)]
-pub struct Renames<'a>(pub BTreeMap<&'a str, &'a str>);
+pub struct Renames<'a> {
+    names: BTreeMap<&'a str, &'a str>,
+    /// Whether the server that was dumped took `Shop` and `shop` for one, so that its texts may say either.
+    folds: bool,
+}
+
+/// How a statement is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wording {
+    pub quotes: Quotes,
+    /// As the server words views: what stands behind AS is a column's. In the words of a user it may be a table's.
+    pub is_view: bool,
+}
 
 impl<'a> Renames<'a> {
+    pub fn new(names: BTreeMap<&'a str, &'a str>, folds: bool) -> Self {
+        Renames { names, folds }
+    }
+
     /// What the database is called after the restore.
     pub fn of<'b>(&'b self, database: &'b str) -> &'b str {
-        self.0.get(database).copied().unwrap_or(database)
+        self.names.get(database).copied().unwrap_or(database)
+    }
+
+    /// A name in a statement as it is compared, and the new one where it is that of a renamed database.
+    fn renamed(&self, name: &str) -> Option<(String, &'a str)> {
+        if !self.folds {
+            return self.names.get(name).map(|new| (name.to_string(), *new));
+        }
+        let folded = name.to_lowercase();
+        let found = self.names.iter().find(|(old, _)| old.to_lowercase() == folded);
+        found.map(|(_, new)| (folded, *new))
     }
 
     /// A program's statement for the new names, in its own character set.
     pub fn apply_to_program(&self, program: &Program) -> Result<Sql> {
         let quotes = Quotes::of(program.sql_mode.as_deref().unwrap_or_default());
-        self.apply_to(&program.create, &program.character_set_client, quotes)
+        let wording = Wording { quotes, is_view: program.kind == ProgramKind::View };
+        self.apply_to(&program.create, &program.character_set_client, wording)
     }
 
     /// A statement in a character set for the new names. One in UTF-8 may still hold other bytes: servers write defaults of
     /// binary columns as they are.
-    pub fn apply_to(&self, sql: &Sql, charset: &str, quotes: Quotes) -> Result<Sql> {
-        if self.0.is_empty() {
+    pub fn apply_to(&self, sql: &Sql, charset: &str, wording: Wording) -> Result<Sql> {
+        if self.names.is_empty() {
             return Ok(sql.clone());
         }
         let bytes = sql.bytes();
         let is_utf8 = bytes.is_ascii() || charset.starts_with("utf8");
         if let Some(text) = std::str::from_utf8(bytes).ok().filter(|_| is_utf8) {
-            return Ok(self.apply(text, quotes)?.into());
+            return Ok(self.apply(text, wording)?.into());
         }
-        let mut names = self.0.iter().flat_map(|(old, new)| [old, new]);
+        let mut names = self.names.iter().flat_map(|(old, new)| [old, new]);
         if NOT_OVER_ASCII.contains(&charset) || names.any(|name| !name.is_ascii()) {
             return Err(Error::Unsupported(format!(
                 "its text is in the character set {charset}, in which databases cannot be renamed; restore without rename"
             )));
         }
-        self.apply(&widen(bytes), quotes).map(|text| narrow(&text))
+        self.apply(&widen(bytes), wording).map(|text| narrow(&text))
     }
 
     /// `sql` with each name that is qualified by a renamed database qualified by its new name.
     ///
     /// A qualifier may also be a table's alias. It is none where the text has no such name standing alone, and where it has
     /// one nobody can tell without the server's grammar: that is refused. What a string holds (dynamic SQL) is left as it is.
-    pub fn apply(&self, sql: &str, quotes: Quotes) -> Result<String> {
-        if self.0.is_empty() {
+    pub fn apply(&self, sql: &str, wording: Wording) -> Result<String> {
+        if self.names.is_empty() {
             return Ok(sql.to_string());
         }
-        let all: Vec<Word> = words(sql, quotes).collect();
+        let all: Vec<Word> = words(sql, wording.quotes).collect();
         let mut renamed = String::with_capacity(sql.len() + 64);
         let (mut qualifies, mut stands_alone) = (Vec::new(), Vec::new());
         // The last word that is not blank.
         let mut previous: Option<Word> = None;
         for (index, word) in all.iter().enumerate() {
-            let new = word.name().and_then(|name| Some((name.clone(), *self.0.get(name.as_ref())?)));
+            let new = word.name().and_then(|name| self.renamed(&name));
             let after = all.iter().skip(index + 1).find(|word| word.kind != Kind::Blank);
             let is_after = |keyword: &str| previous.is_some_and(|word| word.is(keyword));
             match new {
@@ -71,7 +98,7 @@ impl<'a> Renames<'a> {
                 }
                 Some((name, _)) => {
                     // A column's alias qualifies nothing.
-                    if !is_after("AS") {
+                    if !(wording.is_view && is_after("AS")) {
                         stands_alone.push(name);
                     }
                     renamed.push_str(word.text);
@@ -97,8 +124,8 @@ impl<'a> Renames<'a> {
         let mut renamed = String::with_capacity(sql.len() + 64);
         for word in words(sql, Quotes::default()) {
             let new = word.name().filter(|_| !is_done && word.kind == Kind::Quoted);
-            match new.and_then(|name| self.0.get(name.as_ref())) {
-                Some(new) => renamed.push_str(&identifier(new)),
+            match new.and_then(|name| self.renamed(&name)) {
+                Some((_, new)) => renamed.push_str(&identifier(new)),
                 None => renamed.push_str(word.text),
             }
             is_done |= word.kind == Kind::Quoted;
@@ -113,11 +140,11 @@ impl<'a> Renames<'a> {
         for (index, word) in all.iter().enumerate() {
             let is_qualifier = all.get(index + 1).is_some_and(|next| next.is("."));
             let plain = word.name().map(|name| name.replace("\\_", "_").replace("\\%", "%"));
-            match plain.as_deref().filter(|_| is_qualifier).and_then(|name| self.0.get(name)) {
-                Some(new) if word.text.contains('\\') => {
+            match plain.as_deref().filter(|_| is_qualifier).and_then(|name| self.renamed(name)) {
+                Some((_, new)) if word.text.contains('\\') => {
                     renamed.push_str(&identifier(&new.replace('_', "\\_").replace('%', "\\%")));
                 }
-                Some(new) => renamed.push_str(&identifier(new)),
+                Some((_, new)) => renamed.push_str(&identifier(new)),
                 None => renamed.push_str(word.text),
             }
         }
@@ -162,8 +189,13 @@ fn without_definer(sql: &str, quotes: Quotes) -> String {
 mod tests {
     use super::*;
 
+    fn renames(names: &[(&'static str, &'static str)]) -> Renames<'static> {
+        Renames::new(names.iter().copied().collect(), false)
+    }
+
     fn apply(sql: &str) -> Result<String> {
-        Renames(BTreeMap::from([("shop", "shop2"), ("a`b", "c`d")])).apply(sql, Quotes::default())
+        let view = Wording { is_view: true, ..Wording::default() };
+        renames(&[("shop", "shop2"), ("a`b", "c`d")]).apply(sql, view)
     }
 
     #[test]
@@ -191,11 +223,29 @@ mod tests {
         assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("shop")), "{refused:?}");
         // Nothing to rename, nothing to mistake.
         assert!(apply("CREATE TABLE `shop` (`shop` int)").is_ok());
+        // In a view only a column has its alias behind AS; in what users wrote, a table may.
+        let sql = "select shop.id AS shop from orders AS shop";
+        let written = renames(&[("shop", "shop2")]).apply(sql, Wording::default());
+        assert!(matches!(&written, Err(Error::Unsupported(text)) if text.contains("shop")), "{written:?}");
+        assert_eq!(apply("select `shop`.`f`() AS `shop`").as_deref(), Ok("select `shop2`.`f`() AS `shop`"));
+    }
+
+    #[test]
+    fn case_counts_only_where_it_did() {
+        let sql = "DELETE FROM SHOP.log";
+        assert_eq!(renames(&[("shop", "s2")]).apply(sql, Wording::default()).as_deref(), Ok(sql));
+        let folding = Renames::new(BTreeMap::from([("shop", "s2")]), true);
+        assert_eq!(folding.apply(sql, Wording::default()).as_deref(), Ok("DELETE FROM `s2`.log"));
+        assert!(folding.apply("SELECT SHOP.id FROM orders Shop", Wording::default()).is_err());
+        assert_eq!(
+            folding.apply_to_grant("GRANT SELECT ON `Shop`.`t` TO `u`@`%`"),
+            "GRANT SELECT ON `s2`.`t` TO `u`@`%`"
+        );
     }
 
     #[test]
     fn a_database_is_made_by_its_new_name() {
-        let renames = Renames(BTreeMap::from([("shop", "shop2")]));
+        let renames = renames(&[("shop", "shop2")]);
         let sql = "CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */ COMMENT 'shop'";
         let wanted = "CREATE DATABASE `shop2` /*!40100 DEFAULT CHARACTER SET utf8mb4 */ COMMENT 'shop'";
         assert_eq!(renames.apply_to_database(sql), wanted);
@@ -218,7 +268,7 @@ mod tests {
             time_zone: None,
             columns: Vec::new(),
         };
-        let renames = Renames(BTreeMap::from([("shop", "shop2")]));
+        let renames = renames(&[("shop", "shop2")]);
         let latin1 = program("latin1", b"select '\xe9' from `shop`.`t`");
         let renamed = renames.apply_to_program(&latin1).map(|sql| sql.0);
         assert_eq!(renamed.as_deref(), Ok(&b"select '\xe9' from `shop2`.`t`"[..]));
@@ -228,7 +278,7 @@ mod tests {
 
     #[test]
     fn grants_name_databases_by_patterns() {
-        let renames = Renames(BTreeMap::from([("my_shop", "your_shop")]));
+        let renames = renames(&[("my_shop", "your_shop")]);
         for (sql, wanted) in [
             ("GRANT SELECT ON `my\\_shop`.* TO `u`@`%`", "GRANT SELECT ON `your\\_shop`.* TO `u`@`%`"),
             ("GRANT SELECT (`a`) ON `my_shop`.`t` TO `u`@`%`", "GRANT SELECT (`a`) ON `your_shop`.`t` TO `u`@`%`"),

@@ -1,17 +1,23 @@
-//! What is made besides rows: tables and sequences, routines and views in front of them; triggers and events behind.
+//! What is made besides rows: tables, sequences and routines in front of them; views, triggers and events behind.
 
 use super::parameters::Definer;
 use super::plan::Plan;
-use super::rewrite::to_current_user;
-use super::session::Session;
+use super::rewrite::{Wording, to_current_user};
+use super::session::{Remarks, Session};
 use super::target;
-use super::words::Quotes;
 use crate::layout::{Database, Program, Sql};
 use crate::sql::identifier;
-use coffer_addon::{Context as _, Result};
+use coffer_addon::host::{self, Level};
+use coffer_addon::{Context as _, Error, Result};
 
 /// The server's number for a missing privilege that is not one on an object.
 const NOT_PRIVILEGED: u16 = 1227;
+
+/// Remarks by which an object is not what the dump has: a key that was cut, a column that became another type.
+const CHANGED: [u16; 2] = [1071, 1246];
+
+/// Remarks that a way to say something is going to be dropped: the object is what it was.
+const DEPRECATED: [u16; 4] = [1287, 1681, 3719, 3778];
 
 /// Everything that rows need, and what views may call.
 pub async fn tables_and_routines(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
@@ -75,10 +81,27 @@ async fn run(
     name: &str,
 ) -> Result<()> {
     let target = plan.target(&database.name);
-    let failed = || format!("unable to restore {kind} {}.{}", identifier(target), identifier(name));
-    let renamed = plan.renames.apply_to(sql, "utf8mb4", Quotes::default()).context(failed)?;
+    let object = format!("{kind} {}.{}", identifier(target), identifier(name));
+    let failed = || format!("unable to restore {object}");
+    let renamed = plan.renames.apply_to(sql, "utf8mb4", Wording::default()).context(failed)?;
     session.enter(target).await.context(failed)?;
-    session.client.execute_private(renamed.bytes()).await.context(failed)?;
+    let done = session.client.execute_private(renamed.bytes()).await.context(failed)?;
+    let remarks = session.remarks(done).await.context(failed)?;
+    pass_on(&object, &remarks)
+}
+
+/// The server took the statement, and has remarks: not to be lost, and some of them say that it made something else.
+fn pass_on(object: &str, remarks: &Remarks) -> Result<()> {
+    for remark in remarks {
+        let text = remark.without_values().message().to_string();
+        if CHANGED.contains(&remark.number) {
+            return Err(Error::Unsupported(format!(
+                "the server would make another {object} than the dump has: {text}"
+            )));
+        }
+        let level = if DEPRECATED.contains(&remark.number) { Level::Debug } else { Level::Warn };
+        host::log(level, &format!("{object} was made, and the server remarks: {text}"), &[]);
+    }
     Ok(())
 }
 
@@ -118,6 +141,6 @@ async fn program(
             Err(target::may_not_set(&target::name(program, plan), definer))
         }
         (Err(error), _) => Err(error.without_values().context(failed())),
-        (Ok(()), _) => Ok(()),
+        (Ok(remarks), _) => pass_on(&target::name(program, plan), &remarks),
     }
 }

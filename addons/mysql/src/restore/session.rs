@@ -1,6 +1,6 @@
 //! A restoring session: the database it is in, and the settings that a program's text was written under.
 
-use crate::client::{Client, Login, ServerError};
+use crate::client::{Client, Done, Login, Row, ServerError};
 use crate::layout::{Program, Sql};
 use crate::session::prepare_restore;
 use crate::sql::{identifier, literal};
@@ -36,6 +36,9 @@ pub enum Purpose {
     Rows,
 }
 
+/// What the server remarks on a statement that it took: of each its number and its words.
+pub type Remarks = Vec<ServerError>;
+
 pub struct Session {
     pub client: Client,
     /// The one that unqualified names are in.
@@ -68,8 +71,21 @@ impl Session {
         Ok(())
     }
 
+    /// What the server remarks on the statement that it just took.
+    pub async fn remarks(&mut self, done: Done) -> Result<Remarks> {
+        if done.warnings == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = self.client.query("SHOW WARNINGS").await?;
+        let remark = |row: &Row| ServerError {
+            number: row.at(1).and_then(|number| number.parse().ok()).unwrap_or_default(),
+            message: row.at(2).unwrap_or_default().to_string(),
+        };
+        Ok(rows.iter().map(remark).collect())
+    }
+
     /// Runs a program's statement in the session that it was written in. The inner result is the server's refusal.
-    pub async fn make(&mut self, program: &Program, sql: &Sql) -> Result<Result<(), ServerError>> {
+    pub async fn make(&mut self, program: &Program, sql: &Sql) -> Result<Result<Remarks, ServerError>> {
         let mode = program.sql_mode.as_ref().unwrap_or(&self.sql_mode);
         let lacks_modes = self.client.version().is_mysql(80_000);
         let modes: Vec<&str> = mode.split(',').filter(|mode| !(lacks_modes && GONE.contains(mode))).collect();
@@ -83,9 +99,12 @@ impl Session {
             settings.push_str(&format!(", time_zone = {}", literal(zone)));
         }
         self.client.execute(&settings).await?;
-        let outcome = self.client.try_execute_private(sql.bytes()).await?;
+        let outcome = match self.client.try_execute_private(sql.bytes()).await? {
+            Ok(done) => Ok(self.remarks(done).await?),
+            Err(error) => Err(error),
+        };
         self.reset().await?;
-        Ok(outcome.map(|_| ()))
+        Ok(outcome)
     }
 
     /// Takes back what a statement needed for itself.
