@@ -3,6 +3,7 @@
 use super::parameters::Definer;
 use super::plan::Plan;
 use super::session::Session;
+use crate::catalog::Privileges;
 use crate::layout::{Database, Program, ProgramKind};
 use crate::sql::{identifier, literal};
 use coffer_addon::{Context as _, Error, Result, omitted};
@@ -45,7 +46,27 @@ pub async fn check(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
             }
         }
     }
+    check_time_zones(session, plan).await?;
     check_definers(session, plan).await
+}
+
+/// Named time zones are known only to servers whose tables of them were loaded.
+async fn check_time_zones(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for event in plan.programs().filter(|program| plan.index.schema && program.kind == ProgramKind::Event) {
+        let Some(zone) = event.time_zone.as_deref().filter(|zone| *zone != "SYSTEM" && seen.insert(*zone)) else {
+            continue;
+        };
+        let sql = format!("SELECT CONVERT_TZ('2000-01-01 12:00:00', '+00:00', {}) IS NULL AS unknown", literal(zone));
+        if session.client.query_one(&sql).await?.get("unknown")? == "1" {
+            return Err(Error::InvalidParameter(format!(
+                "{} is in the time zone {zone}, which the server does not know; load its time zones with \
+                 mysql_tzinfo_to_sql (MariaDB: mariadb-tzinfo-to-sql) first",
+                name(event, plan)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Servers disagree on whether `A` and `a` are one name.
@@ -53,6 +74,15 @@ async fn check_names(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
     let source = plan.index.server.lower_case_table_names;
     let row = session.client.query_one("SELECT @@lower_case_table_names AS setting").await?;
     let target: u32 = row.parse("setting")?;
+    let mut databases = BTreeSet::new();
+    for database in plan.index.databases.iter().map(|database| plan.target(&database.name)) {
+        if target != 0 && !databases.insert(database.to_lowercase()) {
+            return Err(Error::InvalidParameter(format!(
+                "two databases would become {database} in other cases, and the server (lower_case_table_names = {target}) \
+                 takes both for one"
+            )));
+        }
+    }
     if source == target {
         return Ok(());
     }
@@ -107,7 +137,9 @@ async fn look(session: &mut Session, database: &str) -> Result<Option<There>> {
 /// Rows alone go into tables that are there, are empty, and do nothing by themselves.
 async fn check_tables(session: &mut Session, plan: &Plan<'_>, database: &Database, there: &There) -> Result<()> {
     let target = plan.target(&database.name);
-    for table in &database.tables {
+    // The others hold rows of elsewhere, or none.
+    let with_rows = || database.tables.iter().filter(|table| table.rows);
+    for table in with_rows() {
         let name = plan.table(database, table);
         if !there.tables.contains_key(&table.name) {
             return Err(Error::InvalidParameter(format!(
@@ -122,13 +154,21 @@ async fn check_tables(session: &mut Session, plan: &Plan<'_>, database: &Databas
             )));
         }
     }
+    // Without the privilege the server lists none, and they would act.
+    if with_rows().next().is_some() && !Privileges::read(&mut session.client).await?.on(target, "TRIGGER") {
+        return Err(Error::Denied(format!(
+            "the user who restores may not see the triggers of database {target}, which would act on every row; grant it TRIGGER \
+             on {}.*",
+            identifier(target)
+        )));
+    }
     let sql = format!(
         "SELECT trigger_name AS name, event_object_table AS tab FROM information_schema.triggers WHERE event_object_schema = {}",
         literal(target)
     );
     for row in session.client.query(&sql).await? {
         let (trigger, of) = (row.get("name")?, row.get("tab")?);
-        if database.tables.iter().any(|table| table.name == of) {
+        if with_rows().any(|table| table.name == of) {
             return Err(Error::InvalidParameter(format!(
                 "table {target}.{of} has the trigger {trigger}, which would act on every row; drop it before rows are restored"
             )));
@@ -235,7 +275,8 @@ pub async fn prepare(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
                 }
             }
             Some(_) if plan.parameters.overwrite => {
-                for table in &database.tables {
+                // To empty one whose rows are elsewhere would empty that.
+                for table in database.tables.iter().filter(|table| table.rows) {
                     let name = plan.table(database, table);
                     let emptied = session.client.execute(&format!("DELETE FROM {name}")).await;
                     emptied.context(|| format!("unable to empty table {name}"))?;
