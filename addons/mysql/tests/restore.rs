@@ -3,6 +3,8 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
+#[path = "restoring/careful.rs"]
+mod careful;
 #[path = "restoring/interrupted.rs"]
 mod interrupted;
 mod restoring;
