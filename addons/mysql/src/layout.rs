@@ -231,6 +231,9 @@ impl ProgramKind {
     }
 }
 
+/// The role that everybody has, in MariaDB; as [`Account::name`], too.
+pub const EVERYBODY: &str = "PUBLIC";
+
 /// An account or a role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

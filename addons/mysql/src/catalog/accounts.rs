@@ -2,7 +2,7 @@
 
 use super::lossy;
 use crate::client::{Client, Flavor};
-use crate::layout::{Account, Sql};
+use crate::layout::{Account, EVERYBODY, Sql};
 use crate::sql::literal;
 use coffer_addon::{Context as _, Error, Result};
 
@@ -27,7 +27,7 @@ pub async fn read(client: &mut Client) -> Result<Vec<Account>> {
     let mut accounts = Vec::new();
     for row in &rows {
         let (user, host) = (row.get("user")?, row.opt("host")?.unwrap_or_default());
-        if OWN.contains(&user) || (mariadb && user == "PUBLIC") {
+        if OWN.contains(&user) || (mariadb && user == EVERYBODY) {
             continue;
         }
         let role = row.get("role")? == "Y";
@@ -53,8 +53,8 @@ pub async fn read(client: &mut Client) -> Result<Vec<Account>> {
 
 /// What everybody is granted, which MariaDB keeps like a role's. It is there once it was granted something.
 async fn everybody(client: &mut Client) -> Result<Option<Account>> {
-    const NAME: &str = "PUBLIC";
-    let rows = client.query("SHOW GRANTS FOR PUBLIC").await.context(|| "unable to read what PUBLIC is granted")?;
+    let sql = format!("SHOW GRANTS FOR {EVERYBODY}");
+    let rows = client.query(&sql).await.context(|| "unable to read what PUBLIC is granted")?;
     let mut grants: Vec<Sql> = Vec::new();
     for row in &rows {
         let grant = row.at(0).unwrap_or_default();
@@ -62,8 +62,8 @@ async fn everybody(client: &mut Client) -> Result<Option<Account>> {
             grants.push(grant.into());
         }
     }
-    let create = format!("GRANT USAGE ON *.* TO {NAME}").into();
-    Ok((!grants.is_empty()).then(|| Account { name: NAME.into(), role: true, create, grants }))
+    let create = format!("GRANT USAGE ON *.* TO {EVERYBODY}").into();
+    Ok((!grants.is_empty()).then(|| Account { name: EVERYBODY.into(), role: true, create, grants }))
 }
 
 async fn account(client: &mut Client, name: String, role: bool) -> Result<Account> {
