@@ -114,16 +114,26 @@ pub async fn dump_and(
     (database, table): (&str, &str),
     then: impl FnOnce() + 'static,
 ) -> Result<Dump, Error> {
+    dump_before(server, parameters, &["SELECT /*!40001", &format!("FROM `{database}`.`{table}`")], then).await
+}
+
+/// Dumps, and does something right before the first statement with these texts in it.
+pub async fn dump_before(
+    server: &Mysql,
+    parameters: &str,
+    needles: &[&str],
+    then: impl FnOnce() + 'static,
+) -> Result<Dump, Error> {
     let then: Hook = Rc::new(RefCell::new(Some(Box::new(then))));
-    let needle = format!("FROM `{database}`.`{table}`");
+    let needles: Vec<String> = needles.iter().map(|needle| needle.to_string()).collect();
     let binding = Binding { kind: "mysql".into(), tls: TlsMode::Disable, ..Binding::default() };
     let port = server.port();
     let credentials = [("username", Mysql::USER), ("password", server.password())];
     let application = testing::application(binding, &credentials, move || {
-        let (then, needle) = (then.clone(), needle.clone());
+        let (then, needles) = (then.clone(), needles.clone());
         async move {
             let io = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat();
-            Ok(testing::connection(Hooked { io, needle, then }))
+            Ok(testing::connection(Hooked { io, needles, then }))
         }
     });
     let (outbox, written) = testing::outbox();
@@ -134,10 +144,10 @@ pub async fn dump_and(
 
 type Hook = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
 
-/// A connection that does something, once, before it sends the first SELECT with a text in it.
+/// A connection that does something, once, before it sends the first statement with these texts in it.
 struct Hooked<T> {
     io: T,
-    needle: String,
+    needles: Vec<String>,
     then: Hook,
 }
 
@@ -150,7 +160,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Hooked<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Hooked<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let text = String::from_utf8_lossy(bytes);
-        if text.contains("SELECT /*!40001") && text.contains(&self.needle) {
+        if self.needles.iter().all(|needle| text.contains(needle)) {
             let then = self.then.take();
             then.into_iter().for_each(|then| then());
         }
