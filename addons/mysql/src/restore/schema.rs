@@ -17,7 +17,7 @@ const NOT_PRIVILEGED: u16 = 1227;
 const CHANGED: [u16; 2] = [1071, 1246];
 
 /// Remarks that a way to say something is going to be dropped: the object is what it was.
-const DEPRECATED: [u16; 4] = [1287, 1681, 3719, 3778];
+const DEPRECATED: [u16; 5] = [1287, 1681, 3719, 3778, 4079];
 
 /// Everything that rows need, and what views may call.
 pub async fn tables_and_routines(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
