@@ -60,9 +60,11 @@ const RESTORE: [Setting; 3] = [
 ];
 
 /// Wanted for a restore as well, where the user may: tables are then made as the source had them.
-const WISHES: [Setting; 6] = [
+const WISHES: [Setting; 7] = [
     ("explicit_defaults_for_timestamp", "ON"),
     ("innodb_strict_mode", "OFF"),
+    // Of MySQL: a foreign key may refer to a key that is not unique, where it was made so.
+    ("restrict_fk_on_non_standard_key", "OFF"),
     ("sql_generate_invisible_primary_key", "OFF"),
     ("sql_require_primary_key", "OFF"),
     ("system_versioning_insert_history", "ON"),
@@ -71,7 +73,8 @@ const WISHES: [Setting; 6] = [
 ];
 
 /// The wishes without which the server refuses a table or a row, and says so. Without the others it makes another one.
-const SPEAK_FOR_THEMSELVES: [&str; 3] = ["innodb_strict_mode", "sql_require_primary_key", "check_constraint_checks"];
+const SPEAK_FOR_THEMSELVES: [&str; 4] =
+    ["innodb_strict_mode", "restrict_fk_on_non_standard_key", "sql_require_primary_key", "check_constraint_checks"];
 
 /// Versions of a flavor's servers, as [`Version::number`] has them: from the first to before the second.
 const fn supported(flavor: Flavor) -> Range<u32> {

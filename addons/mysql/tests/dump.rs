@@ -9,6 +9,8 @@ mod bank;
 mod dumping;
 #[path = "dumping/reviewed.rs"]
 mod reviewed;
+#[path = "dumping/worded.rs"]
+mod worded;
 
 use coffer_addon::Error;
 use coffer_test_servers::mysql::compare::{Database, same_dump, same_rows};

@@ -13,6 +13,7 @@ mod programs;
 mod sequences;
 mod tables;
 mod views;
+mod worded;
 
 pub use columns::{Column, Form};
 pub use objects::{Objects, Relation, Stored};

@@ -2,7 +2,7 @@
 
 use super::columns::{self, Column, Described};
 use super::names::Names;
-use super::{Database, Objects, Selection};
+use super::{Database, Objects, Selection, worded};
 use crate::client::Client;
 use crate::layout::{self, Sql};
 use crate::sql::{identifier, literal};
@@ -110,6 +110,7 @@ pub async fn read(
         if Storage::of(&engine) != Storage::Elsewhere {
             all_visible(client, &format!("{of}.{name}"), name, &shown, described.len()).await?;
         }
+        unsupported.extend(worded::doubts(client, &of, name, &shown).await?);
         let create = requoted(&shown, constraints.get(name).map(Vec::as_slice).unwrap_or_default());
         if let Some(tablespace) = tablespace(&create.text()) {
             unsupported.push(format!("tablespace {tablespace} (of table {of}.{name})"));
