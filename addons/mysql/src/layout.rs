@@ -37,9 +37,9 @@ pub const FORMAT: u32 = 1;
 /// The longest index, in bytes. A restore holds it in memory whole; no dump comes near this.
 pub const MAX_INDEX: usize = 64 * 1024 * 1024;
 
-/// The longest statement that a restore holds, in bytes. It grows to this in buffers that double, two of them, and the host
-/// gives a step 256 MiB.
-pub const MAX_STATEMENT: usize = 48 * 1024 * 1024;
+/// The longest statement that a restore holds, in bytes. It comes in buffers that double, with what was read before beside the
+/// next, and the host gives a step 256 MiB: one of 38 MiB was too much.
+pub const MAX_STATEMENT: usize = 32 * 1024 * 1024;
 
 /// The head of every file with rows, and the session that its INSERT statements need: strings are the columns' own bytes,
 /// moments are UTC, zero is a value like any other also where the server would number rows itself, and so is a 31st of February.
