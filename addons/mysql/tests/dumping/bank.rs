@@ -82,7 +82,8 @@ async fn all_workers_see_one_moment() {
                     whole += 1;
                 }
                 Err(Error::Failed(text)) => {
-                    assert!(text.contains("during the dump") || text.contains("while their definitions"), "{text}")
+                    assert!(text.contains("during the dump") || text.contains("while their definitions"), "{text}");
+                    eprintln!("{}: dump {jobs}: {text}", server.version().name());
                 }
                 Err(error) => panic!("{error:?}"),
             }
