@@ -121,6 +121,17 @@ impl From<std::str::Utf8Error> for Error {
     }
 }
 
+/// A statement in a line, for errors and logs.
+pub fn summary(sql: &str) -> String {
+    const LIMIT: usize = 120;
+    let mut line: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((cut, _)) = line.char_indices().nth(LIMIT) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +148,11 @@ mod tests {
         assert_eq!(Error::from(std::io::Error::from(error.clone())), error);
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert!(matches!(Error::from(reset), Error::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_summary_is_one_short_line() {
+        assert_eq!(summary("SELECT\n  1;\n"), "SELECT 1;");
+        assert_eq!(summary(&"ä ".repeat(500)).chars().count(), 121);
     }
 }

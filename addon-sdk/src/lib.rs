@@ -51,7 +51,7 @@ pub use addon::{Addon, Ends, Function};
 pub use application::{Application, Binding, TlsMode};
 pub use coffer_addon_descriptor as descriptor;
 pub use connection::Connection;
-pub use error::{Context, Error, Result};
+pub use error::{Context, Error, Result, summary};
 pub use inbox::{Inbox, Incoming};
 pub use outbox::{ArtifactWriter, Draft, Outbox};
 pub use types::{Artifact, Receipt, Report};

@@ -24,7 +24,7 @@ pub use rows::{Column, RawRow, Rows};
 pub use version::{Flavor, Version};
 
 pub use coffer_addon::Error;
-use coffer_addon::Result;
+use coffer_addon::{Result, summary};
 use packets::Packets;
 use read::Reader;
 use std::rc::Rc;
@@ -313,17 +313,6 @@ impl End {
     }
 }
 
-/// A statement in a line, for errors and logs.
-fn summary(sql: &str) -> String {
-    const LIMIT: usize = 120;
-    let mut line: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(LIMIT) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,11 +324,5 @@ mod tests {
         assert_eq!(End::read(&[0xfe, 0, 0, 2, 0, 3, 0], false), Some((done(0, 3), 2)));
         assert_eq!(End::read(&[0xfe, 3, 0, 8, 0], true), Some((done(0, 3), End::MORE_RESULTS)));
         assert_eq!(End::read(&[0, 5, 0, 2], true), None);
-    }
-
-    #[test]
-    fn a_summary_is_one_short_line() {
-        assert_eq!(summary("SELECT\n  1\n"), "SELECT 1");
-        assert_eq!(summary(&"ä ".repeat(500)).chars().count(), 121);
     }
 }

@@ -17,7 +17,7 @@ pub use startup::Login;
 
 use bytes::BytesMut;
 pub use coffer_addon::Error;
-use coffer_addon::{Connection, Result};
+use coffer_addon::{Connection, Result, summary};
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 use std::collections::BTreeMap;
@@ -266,17 +266,6 @@ fn unreadable(error: std::io::Error) -> Error {
     Error::Corrupt(format!("unreadable message: {error}"))
 }
 
-/// A statement in a line, for errors and logs.
-fn summary(sql: &str) -> String {
-    const LIMIT: usize = 120;
-    let mut line: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(LIMIT) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,11 +277,5 @@ mod tests {
         assert!(header(b"d\xff\xff\xff\xff").is_err());
         assert_eq!(header(b"d\0\0\0"), Ok(None));
         assert_eq!(header(b"d\0\0\0\x04"), Ok(Some((b'd', 5))));
-    }
-
-    #[test]
-    fn a_summary_is_one_short_line() {
-        assert_eq!(summary("SELECT\n  1;\n"), "SELECT 1;");
-        assert_eq!(summary(&"ä ".repeat(500)).chars().count(), 121);
     }
 }
