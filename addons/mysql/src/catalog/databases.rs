@@ -8,6 +8,7 @@ use coffer_addon::{Context as _, Error, Result};
 /// What every server has by itself.
 const OWN: [&str; 5] = ["information_schema", "mysql", "ndbinfo", "performance_schema", "sys"];
 
+/// Whether a database is the server's own: in no dump, and nothing to restore into.
 pub fn is_own(name: &str) -> bool {
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }

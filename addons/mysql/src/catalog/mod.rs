@@ -16,6 +16,7 @@ mod views;
 mod worded;
 
 pub use columns::{Column, Form};
+pub use databases::is_own;
 pub use objects::{Objects, Relation, Stored};
 pub use privileges::Privileges;
 pub use tables::{Key, Storage, Table, show_create, without_counter};

@@ -2,13 +2,11 @@
 
 use super::parameters::Restore;
 use super::rewrite::Renames;
+use crate::catalog;
 use crate::layout::{Database, FORMAT, INDEX, Index, MAX_INDEX, Program, Table};
 use crate::sql::identifier;
 use coffer_addon::{Error, Inbox, Result};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Databases that are the server's own.
-const SYSTEM: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 
 /// The index, which has to be the first artifact.
 pub async fn read(inbox: &Inbox) -> Result<Index> {
@@ -72,7 +70,7 @@ impl<'a> Plan<'a> {
         let mut targets = BTreeSet::new();
         for database in &index.databases {
             let target = plan.target(&database.name);
-            if SYSTEM.iter().any(|system| target.eq_ignore_ascii_case(system)) {
+            if catalog::is_own(target) {
                 return Err(Error::InvalidParameter(format!(
                     "{target} is the server's own and cannot be restored into"
                 )));
