@@ -10,7 +10,7 @@ use crate::outcome::{Done, Finding};
 use crate::proxy::{Direction, Fault};
 use crate::refusals::idle;
 use crate::step::{Handles, Ran};
-use coffer_runtime::{Artifact, Class};
+use coffer_runtime::{ARTIFACT_BYTES_AHEAD, Artifact, Class};
 use std::cell::Cell;
 use std::time::Instant;
 use tokio::time::sleep;
@@ -31,6 +31,11 @@ impl Whole {
     /// Of all artifacts.
     fn bytes(&self) -> u64 {
         self.artifacts.iter().map(|taken| taken.length).sum()
+    }
+
+    /// When fewer of them have gone through the host, the addon still has some: what the host takes ahead is not all.
+    fn bytes_behind(&self) -> u64 {
+        self.artifacts.iter().map(|taken| taken.length.saturating_sub(ARTIFACT_BYTES_AHEAD)).sum()
     }
 }
 
@@ -96,7 +101,12 @@ impl Kit<'_> {
     /// In the middle of the artifacts, which stand still from there on.
     pub(crate) async fn cancel_at(&self, end: End, percent: u8) -> Result<Done, Error> {
         let Some(mut step) = self.step(end) else { return Ok(Done::LeftOut("needs a binding".into())) };
-        step.hold_after = Some(part(self.source.as_ref().map_or(0, Whole::bytes), percent));
+        let (all, behind) = self.source.as_ref().map_or((0, 0), |whole| (whole.bytes(), whole.bytes_behind()));
+        step.hold_after = Some(match (end, behind) {
+            // Early enough that the source cannot be through with what the host takes ahead.
+            (End::Source, 2..) => part(all, percent).min(behind - 1),
+            _ => part(all, percent),
+        });
         let asked = Cell::new(None);
         let ran = step
             .run(async |handles: &Handles| {
@@ -104,6 +114,10 @@ impl Kit<'_> {
                 cancel(handles, &asked);
             })
             .await?;
+        if ran.outcome.is_ok() && end == End::Source && behind < 2 {
+            let why = "its artifacts are so small that it was done before they could be held up; give it more data";
+            return Ok(Done::LeftOut(why.into()));
+        }
         self.cancelled(&ran, asked.get(), false).await
     }
 

@@ -32,6 +32,6 @@ pub use error::{Class, Error, LinkError, LoadError, RunError};
 pub use event::{Event, Level, Observer};
 pub use grants::Grants;
 pub use guard::Traffic;
-pub use limits::{COMPONENT_BYTES, Limits};
+pub use limits::{ARTIFACT_BYTES_AHEAD, COMPONENT_BYTES, Limits};
 pub use operation::{Inbox, Operation, Outbox, Receipt, Report, Written};
 pub use runtime::{Runtime, RuntimeOptions};

@@ -68,6 +68,9 @@ pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks a channel holds. 1 is measurably slower than 4; 16 adds little.
 pub(crate) const CHANNEL_CHUNKS: usize = 4;
+/// What the host may have taken of an artifact whose reader stands still: a chunk that fills up, two channels, the chunk on
+/// the way from one to the other, and the one that the reader was handed last.
+pub const ARTIFACT_BYTES_AHEAD: u64 = ((2 * CHANNEL_CHUNKS + 3) * CHUNK_BYTES) as u64;
 /// Bytes one poll of a connection moves, so that several connections share their task fairly.
 pub(crate) const POLL_BYTES: usize = 1 << 20;
 /// What the host remembers of a run's artifacts: names and labels, in bytes. Room for several hundred thousand.
