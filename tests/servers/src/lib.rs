@@ -17,7 +17,9 @@ pub mod certs;
 pub mod compare;
 pub mod debian;
 mod error;
+mod go;
 mod maven;
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 pub mod process;
@@ -27,6 +29,7 @@ pub mod sample;
 pub mod tools;
 
 pub use error::{Error, Result};
+pub use mongodb::{Mongodb, MongodbOptions, MongodbTls, MongodbVersion};
 pub use mysql::{Mysql, MysqlAuth, MysqlOptions, MysqlTls, MysqlVersion};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresVersion, Tls};
 pub use s3::S3;

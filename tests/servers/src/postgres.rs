@@ -355,7 +355,7 @@ impl Drop for Postgres {
 }
 
 /// The program as it runs without root's rights.
-fn unprivileged(program: PathBuf) -> Command {
+pub(crate) fn unprivileged(program: PathBuf) -> Command {
     if !cache::is_root() {
         return Command::new(program);
     }
@@ -369,7 +369,7 @@ fn unprivileged(program: PathBuf) -> Command {
 }
 
 /// Makes the unprivileged user the owner, where there is one.
-fn give_away(path: &Path) -> Result<()> {
+pub(crate) fn give_away(path: &Path) -> Result<()> {
     if cache::is_root() {
         std::os::unix::fs::chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).at(path)?;
     }

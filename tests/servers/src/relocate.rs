@@ -13,8 +13,7 @@ use crate::error::{AtPath, Error, Result};
 /// Static programs stay as they are.
 pub(crate) fn relocate(root: &Path, programs: &Path) -> Result<()> {
     let libraries = library_folders(root)?;
-    let wanted = Wanted::new("bookworm", &["patchelf"], "COFFER_PG_BIN_17");
-    let patchelf = cache::entry("patchelf", &wanted.recipe(), |folder| wanted.unpack(folder))?;
+    let patchelf = patchelf()?;
     for program in files(programs)? {
         if !is_elf(&program)? {
             continue;
@@ -26,15 +25,31 @@ pub(crate) fn relocate(root: &Path, programs: &Path) -> Result<()> {
         let interpreter = PathBuf::from(String::from_utf8_lossy(&interpreter).trim());
         let loader = find_loader(&libraries, &interpreter)
             .ok_or_else(|| Error::Layout { package: root.display().to_string(), path: interpreter.clone() })?;
-        let search: Vec<String> = libraries.iter().map(|folder| folder.display().to_string()).collect();
         // RPATH rather than RUNPATH: it also holds for the libraries' own dependencies.
         run(patchelf_command(&patchelf)?
             .arg("--set-interpreter")
             .arg(loader)
-            .args(["--force-rpath", "--set-rpath", &search.join(":")])
+            .args(["--force-rpath", "--set-rpath", &search_path(&libraries)])
             .arg(&program))?;
     }
     Ok(())
+}
+
+/// Points every library in `plugins`, a program's folder, at each other and at the libraries unpacked under `root`: those
+/// that say where to look on an ordinary machine look nowhere else.
+pub(crate) fn relocate_plugins(root: &Path, plugins: &Path) -> Result<()> {
+    let mut libraries = library_folders(root)?;
+    libraries.push(plugins.to_owned());
+    let patchelf = patchelf()?;
+    for plugin in files(plugins)?.iter().filter(|file| file.extension().is_some_and(|extension| extension == "so")) {
+        run(patchelf_command(&patchelf)?.args(["--force-rpath", "--set-rpath", &search_path(&libraries)]).arg(plugin))?;
+    }
+    Ok(())
+}
+
+fn patchelf() -> Result<PathBuf> {
+    let wanted = Wanted::new("bookworm", &["patchelf"], "COFFER_PG_BIN_17");
+    cache::entry("patchelf", &wanted.recipe(), |folder| wanted.unpack(folder))
 }
 
 /// patchelf, run through its own suite's loader: it cannot patch itself.
@@ -47,9 +62,8 @@ fn patchelf_command(root: &Path) -> Result<Command> {
         .filter_map(|file| Some(file.ok()?.path()))
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux")))
         .ok_or_else(|| Error::Layout { package: "libc6".into(), path: root.join("lib") })?;
-    let search: Vec<String> = libraries.iter().map(|folder| folder.display().to_string()).collect();
     let mut command = Command::new(loader);
-    command.arg("--library-path").arg(search.join(":")).arg(root.join("usr/bin/patchelf"));
+    command.arg("--library-path").arg(search_path(&libraries)).arg(root.join("usr/bin/patchelf"));
     Ok(command)
 }
 
@@ -69,6 +83,11 @@ fn library_folders(root: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+fn search_path(libraries: &[PathBuf]) -> String {
+    let folders: Vec<String> = libraries.iter().map(|folder| folder.display().to_string()).collect();
+    folders.join(":")
 }
 
 fn find_loader(libraries: &[PathBuf], interpreter: &Path) -> Option<PathBuf> {
