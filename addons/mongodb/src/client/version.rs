@@ -1,0 +1,61 @@
+//! What the server is.
+
+use bson::raw::RawDocument;
+use std::fmt;
+
+/// Who made the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// MongoDB, or one that does not say that it is another.
+    MongoDb,
+    /// FerretDB, with its own version: `v2.7.0`.
+    FerretDb(String),
+}
+
+/// A server's version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub engine: Engine,
+    /// Of MongoDB, or the one that the server claims to be like. Two digits each for minor and patch: 70012 is 7.0.12.
+    pub number: u32,
+    /// As the server words it.
+    pub text: String,
+}
+
+impl Version {
+    /// From the reply to `buildInfo`.
+    pub(super) fn read(build: &RawDocument) -> Option<Self> {
+        let text = build.get_str("version").ok()?.to_string();
+        let engine = match build.get_document("ferretdb") {
+            Ok(ferret) => Engine::FerretDb(ferret.get_str("version").unwrap_or_default().to_string()),
+            Err(_) => Engine::MongoDb,
+        };
+        Some(Version { engine, number: numbered(&text)?, text })
+    }
+
+    /// Whether it is MongoDB of this version or later, or one that claims to be like it.
+    pub fn is_since(&self, number: u32) -> bool {
+        self.number >= number
+    }
+
+    pub fn is_ferretdb(&self) -> bool {
+        matches!(self.engine, Engine::FerretDb(_))
+    }
+}
+
+/// `7.0.12`, `8.0.0-rc3`, `4.4.0-percona`.
+fn numbered(text: &str) -> Option<u32> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().ok());
+    let major = numbers.next()??;
+    let mut below = || numbers.next().flatten().unwrap_or(0).min(99);
+    Some(major.checked_mul(10_000)? + below() * 100 + below())
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.engine {
+            Engine::MongoDb => write!(f, "MongoDB {}", self.text),
+            Engine::FerretDb(version) => write!(f, "FerretDB {version} (like MongoDB {})", self.text),
+        }
+    }
+}
