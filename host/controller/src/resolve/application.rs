@@ -1,31 +1,15 @@
 //! An AppBinding → the application as the runtime takes it: endpoints, TLS, credentials.
 
+use super::address::Address;
 use super::secret::{self, Keys};
 use crate::error::{Error, Result};
 use crate::object;
-use coffer_api::{AppBinding, ClientConfig, FailureClass, SecretTransform};
-use coffer_runtime::{Application, Endpoint, Identity, Tls};
+use coffer_api::{AppBinding, FailureClass, SecretTransform};
+use coffer_runtime::{Application, Identity, Tls};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, ResourceExt};
-use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
-use url::{Host, Url};
-
-/// The name of the one endpoint that a binding has today. A Function that names none gets it.
-const ENDPOINT: &str = "default";
-
-/// Ports of the applications whose URLs are mostly written without one.
-const PORTS: [(&str, u16); 8] = [
-    ("elasticsearch", 9200),
-    ("http", 80),
-    ("https", 443),
-    ("mariadb", 3306),
-    ("mongodb", 27017),
-    ("mysql", 3306),
-    ("postgres", 5432),
-    ("postgresql", 5432),
-];
 
 /// Reads the Secrets that `binding` names and puts everything together.
 pub(crate) async fn resolve(client: &Client, binding: &AppBinding) -> Result<Application> {
@@ -66,9 +50,8 @@ fn secret_names(binding: &AppBinding) -> impl Iterator<Item = &str> {
 
 fn assemble(binding: &AppBinding, secrets: &BTreeMap<String, Keys>) -> Result<Application> {
     let namespace = binding.namespace().unwrap_or_default();
-    let config = &binding.spec.client_config;
     let label = object::label(binding);
-    let address = address(config, &namespace).map_err(|error| prefix(&label, error))?;
+    let address = Address::of(&binding.spec, &namespace).map_err(|error| prefix(&label, error))?;
     let all = |name: &str| secrets.get(name).map_or_else(|| Ok(BTreeMap::new()), Keys::all);
     let mut credentials = match &binding.spec.secret {
         Some(reference) => all(reference.name.as_str())?,
@@ -84,7 +67,7 @@ fn assemble(binding: &AppBinding, secrets: &BTreeMap<String, Keys>) -> Result<Ap
     Ok(Application {
         kind: binding.spec.type_.clone(),
         version: binding.spec.version.clone(),
-        endpoints: vec![Endpoint { name: ENDPOINT.to_owned(), host: address.host, port: address.port }],
+        endpoints: address.endpoints,
         tls: tls(binding, secrets)?,
         parameters: address.parameters,
         credentials,
@@ -113,60 +96,6 @@ fn tls(binding: &AppBinding, secrets: &BTreeMap<String, Keys>) -> Result<Tls> {
         }
     }
     Ok(tls)
-}
-
-struct Address {
-    host: String,
-    port: u16,
-    /// What the address says beyond host and port: `database` for a path, and the query.
-    parameters: Vec<(String, String)>,
-}
-
-fn address(config: &ClientConfig, namespace: &str) -> Result<Address> {
-    match (&config.url, &config.service) {
-        (Some(url), _) => from_url(url),
-        (None, Some(service)) => {
-            let namespace = service.namespace.as_ref().map_or(namespace, |namespace| namespace.as_str());
-            let query = url::form_urlencoded::parse(service.query.as_deref().unwrap_or_default().as_bytes());
-            Ok(Address {
-                host: format!("{}.{namespace}.svc", service.name),
-                port: service.port,
-                parameters: parameters(service.path.as_deref().unwrap_or_default(), query)?,
-            })
-        }
-        (None, None) => Err(Error::refused(FailureClass::Invalid, "spec.clientConfig names no address")
-            .hint("write spec.clientConfig.url or spec.clientConfig.service")),
-    }
-}
-
-/// The URL itself is not repeated in errors: someone may have put a password into it.
-fn from_url(text: &str) -> Result<Address> {
-    let refuse = |what: String| {
-        Error::refused(FailureClass::Invalid, format!("spec.clientConfig.url {what}"))
-            .hint("write it like postgresql://db.example:5432/shop")
-    };
-    let url = Url::parse(text).map_err(|error| refuse(format!("is no URL: {error}")))?;
-    let host = match url.host() {
-        Some(Host::Domain(name)) => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(refuse("names no host".to_owned())),
-    };
-    let known = || PORTS.iter().find(|(scheme, _)| *scheme == url.scheme()).map(|(_, port)| *port);
-    let port = url.port().or_else(known).ok_or_else(|| refuse("names no port".to_owned()))?;
-    Ok(Address { host, port, parameters: parameters(url.path(), url.query_pairs())? })
-}
-
-fn parameters(path: &str, query: url::form_urlencoded::Parse<'_>) -> Result<Vec<(String, String)>> {
-    let mut parameters = Vec::new();
-    let database = percent_decode_str(path.trim_matches('/')).decode_utf8().map_err(|_| {
-        Error::refused(FailureClass::Invalid, "the path of spec.clientConfig is not UTF-8 when percent-decoded")
-    })?;
-    if !database.is_empty() {
-        parameters.push(("database".to_owned(), database.into_owned()));
-    }
-    parameters.extend(query.into_owned());
-    Ok(parameters)
 }
 
 fn transform(
@@ -208,24 +137,6 @@ mod tests {
     use super::*;
     use coffer_api::app_binding::{AddKey, RemoveKey, RenameKey};
     use secrecy::ExposeSecret;
-
-    #[test]
-    fn a_url_gives_host_port_and_database() {
-        let address = from_url("postgresql://db.example/sh%C3%B6p?application_name=coffer").unwrap();
-        assert_eq!((address.host.as_str(), address.port), ("db.example", 5432));
-        let expected = [("database", "shöp"), ("application_name", "coffer")];
-        assert_eq!(address.parameters, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        let address = from_url("postgresql://[::1]:5433").unwrap();
-        assert_eq!((address.host.as_str(), address.port, address.parameters.len()), ("::1", 5433, 0));
-    }
-
-    #[test]
-    fn a_url_that_cannot_be_reached_is_refused_without_showing_it() {
-        for url in ["redis://cache:hunter2@", "oracle://user:hunter2@db.example/x", "hunter2"] {
-            let failure = from_url(url).err().unwrap().into_failure();
-            assert!(!failure.message.contains("hunter2"), "{}", failure.message);
-        }
-    }
 
     #[test]
     fn credentials_are_changed_in_order() {

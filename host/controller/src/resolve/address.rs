@@ -1,0 +1,218 @@
+//! Where an application is: the endpoints that an AppBinding names, and what its address says beyond them.
+//!
+//! An addon reaches endpoints by name and nothing else, so every member of a cluster that it may speak to stands here.
+
+use crate::error::{Error, Result};
+use coffer_api::{ClientConfig, FailureClass, app_binding::AppBindingSpec};
+use coffer_runtime::Endpoint;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use url::{Host, Url, form_urlencoded};
+
+/// The name of the first endpoint. A Function that names none gets it.
+const DEFAULT: &str = "default";
+
+/// Ports of the applications whose URLs are mostly written without one.
+const PORTS: [(&str, u16); 8] = [
+    ("elasticsearch", 9200),
+    ("http", 80),
+    ("https", 443),
+    ("mariadb", 3306),
+    (MONGODB, 27017),
+    ("mysql", 3306),
+    ("postgres", 5432),
+    ("postgresql", 5432),
+];
+const MONGODB: &str = "mongodb";
+
+pub(super) struct Address {
+    /// The first is `default`. Of a URL with several hosts each is there as `host:port` too.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// What the address says beyond hosts and ports: `database` for a path, and the query.
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+impl Address {
+    pub(super) fn of(spec: &AppBindingSpec, namespace: &str) -> Result<Self> {
+        let mut address = Self::of_client_config(&spec.client_config, namespace)?;
+        if spec.type_ == MONGODB {
+            address.endpoints.extend(replica_set_members(&spec.parameters.0)?);
+        }
+        Ok(address)
+    }
+
+    fn of_client_config(config: &ClientConfig, namespace: &str) -> Result<Self> {
+        match (&config.url, &config.service) {
+            (Some(url), _) => Self::of_url(url),
+            (None, Some(service)) => {
+                let namespace = service.namespace.as_ref().map_or(namespace, |namespace| namespace.as_str());
+                let query = form_urlencoded::parse(service.query.as_deref().unwrap_or_default().as_bytes());
+                let host = format!("{}.{namespace}.svc", service.name);
+                Ok(Self {
+                    endpoints: vec![Endpoint { name: DEFAULT.to_owned(), host, port: service.port }],
+                    parameters: parameters(service.path.as_deref().unwrap_or_default(), query)?,
+                })
+            }
+            (None, None) => Err(Error::refused(FailureClass::Invalid, "spec.clientConfig names no address")
+                .hint("write spec.clientConfig.url or spec.clientConfig.service")),
+        }
+    }
+
+    /// The URL itself is not repeated in errors: someone may have put a password into it.
+    fn of_url(text: &str) -> Result<Self> {
+        let refuse = |what: String| {
+            Error::refused(FailureClass::Invalid, format!("spec.clientConfig.url {what}"))
+                .hint("write it like postgresql://db.example:5432/shop")
+        };
+        if text.starts_with("mongodb+srv:") {
+            let error =
+                Error::refused(FailureClass::Invalid, "spec.clientConfig.url has its hosts in DNS records (SRV)");
+            return Err(error.hint("name the hosts: mongodb://a.example:27017,b.example:27017/?replicaSet=rs0"));
+        }
+        let (mut endpoints, mut found) = (Vec::new(), None);
+        for url in split_hosts(text) {
+            let url = Url::parse(&url).map_err(|error| refuse(format!("is no URL: {error}")))?;
+            endpoints.push(endpoint(&url).map_err(|what| refuse(what.to_owned()))?);
+            found.get_or_insert(parameters(url.path(), url.query_pairs())?);
+        }
+        let Some(first) = endpoints.first() else { return Err(refuse("names no host".to_owned())) };
+        let first = Endpoint { name: DEFAULT.to_owned(), ..first.clone() };
+        if endpoints.len() == 1 {
+            endpoints.clear();
+        }
+        endpoints.insert(0, first);
+        Ok(Self { endpoints, parameters: found.unwrap_or_default() })
+    }
+}
+
+/// One URL for each host of one with several (`mongodb://a:1,b:2/db`), which are no URL by the standard.
+fn split_hosts(text: &str) -> Vec<String> {
+    let Some((scheme, rest)) = text.split_once("://") else { return vec![text.to_owned()] };
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
+    let at = if user.is_empty() { "" } else { "@" };
+    hosts.split(',').map(|host| format!("{scheme}://{user}{at}{host}{tail}")).collect()
+}
+
+/// Named as it is addressed. An error is what is wrong with the URL.
+fn endpoint(url: &Url) -> std::result::Result<Endpoint, &'static str> {
+    let host = match url.host() {
+        Some(Host::Domain("")) | None => return Err("names no host"),
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+    };
+    let known = || PORTS.iter().find(|(scheme, _)| *scheme == url.scheme()).map(|(_, port)| *port);
+    let port = url.port().or_else(known).ok_or("names no port")?;
+    let name = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    Ok(Endpoint { name, host, port })
+}
+
+fn parameters(path: &str, query: form_urlencoded::Parse<'_>) -> Result<Vec<(String, String)>> {
+    let mut parameters = Vec::new();
+    let database = percent_decode_str(path.trim_matches('/')).decode_utf8().map_err(|_| {
+        Error::refused(FailureClass::Invalid, "the path of spec.clientConfig is not UTF-8 when percent-decoded")
+    })?;
+    if !database.is_empty() {
+        parameters.push(("database".to_owned(), database.into_owned()));
+    }
+    parameters.extend(query.into_owned());
+    Ok(parameters)
+}
+
+/// Members of replica sets as KubeDB's `MongoDBConfiguration` names them in an AppBinding's parameters:
+/// `replicaSets: {host-0: "shard0/a:27017,b:27017"}` and `configServer: "cfg/c:27017"`. The endpoint of each is named by all
+/// of that: `host-0/shard0/a:27017`, `configServer/cfg/c:27017`.
+fn replica_set_members(parameters: &serde_json::Map<String, Value>) -> Result<Vec<Endpoint>> {
+    let sets = parameters.get("replicaSets").and_then(Value::as_object);
+    let shards = sets.into_iter().flatten().map(|(name, members)| (name.as_str(), members));
+    let config = parameters.get("configServer").map(|members| ("configServer", members));
+    let mut endpoints = Vec::new();
+    for (set, members) in shards.chain(config) {
+        let refuse = |what: &str| {
+            Error::refused(FailureClass::Invalid, format!("spec.parameters: the members of {set} {what}"))
+                .hint("write them like shard0/a.example:27017,b.example:27017")
+        };
+        let members = members.as_str().ok_or_else(|| refuse("are no string"))?;
+        let (name, hosts) = members.split_once('/').ok_or_else(|| refuse("come without their replica set's name"))?;
+        for host in hosts.split(',') {
+            let url = Url::parse(&format!("{MONGODB}://{host}"));
+            let url = url.map_err(|error| refuse(&format!("have {host:?} among them: {error}")))?;
+            let member = endpoint(&url).map_err(|what| refuse(&format!("have {host:?} among them, which {what}")))?;
+            endpoints.push(Endpoint { name: format!("{set}/{name}/{}", member.name), ..member });
+        }
+    }
+    Ok(endpoints)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn named(endpoints: &[Endpoint]) -> Vec<(&str, &str, u16)> {
+        endpoints.iter().map(|endpoint| (endpoint.name.as_str(), endpoint.host.as_str(), endpoint.port)).collect()
+    }
+
+    #[test]
+    fn a_url_gives_host_port_and_database() {
+        let address = Address::of_url("postgresql://db.example/sh%C3%B6p?application_name=coffer").unwrap();
+        assert_eq!(named(&address.endpoints), [("default", "db.example", 5432)]);
+        let expected = [("database", "shöp"), ("application_name", "coffer")];
+        assert_eq!(address.parameters, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let address = Address::of_url("postgresql://[::1]:5433").unwrap();
+        assert_eq!(named(&address.endpoints), [("default", "::1", 5433)]);
+        assert_eq!(address.parameters, []);
+    }
+
+    #[test]
+    fn each_host_of_a_url_is_an_endpoint() {
+        let address = Address::of_url("mongodb://a.example,[::1]:2,c:3/shop?replicaSet=rs0").unwrap();
+        let expected = [
+            ("default", "a.example", 27017),
+            ("a.example:27017", "a.example", 27017),
+            ("[::1]:2", "::1", 2),
+            ("c:3", "c", 3),
+        ];
+        assert_eq!(named(&address.endpoints), expected);
+        let expected = [("database", "shop"), ("replicaSet", "rs0")];
+        assert_eq!(address.parameters, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_reached_is_refused_without_showing_it() {
+        for url in [
+            "redis://cache:hunter2@",
+            "oracle://user:hunter2@db.example/x",
+            "hunter2",
+            "mongodb://user:hunter2@a,,b/",
+            "mongodb://user:hunter2@a:1,b:no/",
+            "mongodb+srv://user:hunter2@db.example/",
+        ] {
+            let failure = Address::of_url(url).err().unwrap().into_failure();
+            assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn members_of_replica_sets_are_endpoints() {
+        let parameters = json!({
+            "kind": "MongoDBConfiguration",
+            "replicaSets": {"host-0": "shard0/a:1,b", "host-1": "shard1/c:3"},
+            "configServer": "cfg/d:4",
+        });
+        let endpoints = replica_set_members(parameters.as_object().unwrap()).unwrap();
+        let expected = [
+            ("host-0/shard0/a:1", "a", 1),
+            ("host-0/shard0/b:27017", "b", 27017),
+            ("host-1/shard1/c:3", "c", 3),
+            ("configServer/cfg/d:4", "d", 4),
+        ];
+        assert_eq!(named(&endpoints), expected);
+        for bad in [json!("a:1"), json!("rs/a:1,,b"), json!(7), json!("rs/a:port")] {
+            let parameters = json!({"replicaSets": {"host-0": bad}});
+            let failure = replica_set_members(parameters.as_object().unwrap()).unwrap_err().into_failure();
+            assert!(failure.message.contains("host-0"), "{}", failure.message);
+        }
+    }
+}
