@@ -41,21 +41,21 @@ pub fn addon() -> Addon {
                 .description("Restores a dump of mysql-dump, under the databases' own names or others")
                 .first(layout::INDEX),
         ))
-        .task(task("mysql-backup", "Waits for the server, then dumps its databases", "dump", "mysql-dump"))
-        .task(task("mysql-restore", "Waits for the server, then restores a dump", "restore", "mysql-restore"))
+        .task(task("mysql-backup", "Waits for the server, then dumps its databases").step(dump()))
+        .task(task("mysql-restore", "Waits for the server, then restores a dump").step(restore()))
+        .task(task("mysql-copy", "Waits for the server, then restores a dump of another").step(dump()).step(restore()))
 }
 
-/// One component for both: a binding's type is either.
-fn serves(function: Function) -> Function {
-    [("mysql", Flavor::MySql), ("mariadb", Flavor::MariaDb)].into_iter().fold(function, |function, (kind, flavor)| {
-        function.serves(kind, &session::requirement(flavor), session::tested(flavor).iter())
-    })
+fn task(name: &str, description: &str) -> Task {
+    Task::new(name, description).step(TaskStep::new("ready", "mysql-wait-ready").timeout("5m"))
 }
 
-fn task(name: &str, description: &str, step: &str, function: &str) -> Task {
-    Task::new(name, description)
-        .step(TaskStep::new("ready", "mysql-wait-ready").timeout("5m"))
-        .step(TaskStep::new(step, function))
+fn dump() -> TaskStep {
+    TaskStep::new("dump", "mysql-dump")
+}
+
+fn restore() -> TaskStep {
+    TaskStep::new("restore", "mysql-restore")
 }
 
 coffer_addon::export!(addon);

@@ -41,14 +41,23 @@ pub fn addon() -> Addon {
                 .description("Restores a dump in pg_dump's directory format")
                 .first(archive::TOC),
         ))
-        .task(task("postgres-backup", "Waits for the server, then dumps a database", "dump", "postgres-dump"))
-        .task(task("postgres-restore", "Waits for the server, then restores a dump", "restore", "postgres-restore"))
+        .task(task("postgres-backup", "Waits for the server, then dumps a database").step(dump()))
+        .task(task("postgres-restore", "Waits for the server, then restores a dump").step(restore()))
+        .task(
+            task("postgres-copy", "Waits for the server, then restores a dump of another").step(dump()).step(restore()),
+        )
 }
 
-fn task(name: &str, description: &str, step: &str, function: &str) -> Task {
-    Task::new(name, description)
-        .step(TaskStep::new("ready", "postgres-wait-ready").timeout("5m"))
-        .step(TaskStep::new(step, function))
+fn task(name: &str, description: &str) -> Task {
+    Task::new(name, description).step(TaskStep::new("ready", "postgres-wait-ready").timeout("5m"))
+}
+
+fn dump() -> TaskStep {
+    TaskStep::new("dump", "postgres-dump")
+}
+
+fn restore() -> TaskStep {
+    TaskStep::new("restore", "postgres-restore")
 }
 
 coffer_addon::export!(addon);

@@ -2,7 +2,7 @@
 //! A command's own arguments stand beside the command that uses them.
 
 use crate::commands::{
-    addon, apply, backup, completion, delete, describe, download, get, ls, plan, restore, serve, snapshots,
+    addon, apply, backup, completion, copy, delete, describe, download, get, ls, plan, restore, serve, snapshots,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -94,6 +94,8 @@ pub enum Command {
     Delete(delete::DeleteArgs),
     /// Run a session of a BackupConfiguration now and follow it
     Backup(backup::BackupArgs),
+    /// Copy an application's data into another application and follow it
+    Copy(copy::CopyArgs),
     /// Restore a snapshot into an application and follow it
     Restore(restore::RestoreArgs),
     /// List the snapshots that the repositories hold

@@ -6,7 +6,7 @@ use crate::object;
 use coffer_api::refs::{ObjectRef, TargetRef};
 use coffer_api::{
     Addon, AddonPhase, AppBinding, BackupConfiguration, Duration, FailureClass, Function, RestoreSession, Retry,
-    Session, Task, TaskUse,
+    Session, Source, Task, TaskUse,
 };
 use coffer_pipeline::plan::variables::{self, Variables};
 use coffer_pipeline::{Ends, Plan, Request, Target};
@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Planned {
     pub plan: Plan,
     pub(crate) binding: AppBinding,
+    /// Of a copy: the application that it is made of.
+    pub(crate) source: Option<AppBinding>,
     /// By name.
     pub(crate) addons: BTreeMap<String, Addon>,
     /// By name of the Function: the name of its Addon.
@@ -44,6 +46,7 @@ pub async fn backup(
     let wanted = Wanted {
         namespace: &namespace,
         target: &configuration.spec.target,
+        source: None,
         task: &session.task,
         ends: Ends::Repositories,
         timeout: session.timeout,
@@ -53,7 +56,7 @@ pub async fn backup(
     plan(client, wanted).await
 }
 
-/// What a restore would do. `snapshot` is the id of the one chosen, when that is known.
+/// What a restore would do. `snapshot` is the id of the one chosen; a copy has none.
 pub async fn restore(client: &Client, session: &RestoreSession, snapshot: Option<&str>) -> Result<Planned> {
     let namespace = session.namespace().unwrap_or_default();
     let spec = &session.spec;
@@ -61,14 +64,26 @@ pub async fn restore(client: &Client, session: &RestoreSession, snapshot: Option
         (variables::INVOKER_KIND, "RestoreSession".to_owned()),
         (variables::INVOKER_NAME, session.name_any()),
         (variables::RESTORE_SESSION, session.name_any()),
-        (variables::SNAPSHOT, snapshot.unwrap_or(&spec.data_source.snapshot).to_owned()),
     ]);
-    repository_variables(&spec.data_source.repository, &namespace, &mut variables);
+    variables.extend(snapshot.map(|id| (variables::SNAPSHOT, id.to_owned())));
+    let (source, ends) = match spec.data_source.source() {
+        Some(Source::Snapshot { repository, .. }) => {
+            repository_variables(repository, &namespace, &mut variables);
+            (None, Ends::Snapshot)
+        }
+        Some(Source::Application(application)) => (Some(application), Ends::Application),
+        None => {
+            let message = format!("{} has no data source, or two", object::label(session));
+            return Err(Error::refused(FailureClass::Invalid, message)
+                .hint("name a repository or an application in spec.dataSource, and not both"));
+        }
+    };
     let wanted = Wanted {
         namespace: &namespace,
         target: &spec.target,
+        source,
         task: &spec.task,
-        ends: Ends::Snapshot,
+        ends,
         timeout: spec.timeout,
         retry: spec.retry,
         variables,
@@ -84,6 +99,7 @@ fn repository_variables(repository: &ObjectRef, namespace: &str, variables: &mut
 struct Wanted<'a> {
     namespace: &'a str,
     target: &'a TargetRef,
+    source: Option<&'a TargetRef>,
     task: &'a TaskUse,
     ends: Ends,
     timeout: Option<Duration>,
@@ -94,6 +110,10 @@ struct Wanted<'a> {
 async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
     wanted.variables.insert(variables::NAMESPACE, wanted.namespace.to_owned());
     let binding: AppBinding = object::get(client, wanted.namespace, wanted.target.name.as_str()).await?;
+    let source: Option<AppBinding> = match wanted.source {
+        Some(source) => Some(object::get(client, wanted.namespace, source.name.as_str()).await?),
+        None => None,
+    };
     let task: Task = object::get_cluster(client, wanted.task.name.as_str()).await?;
     let names: BTreeSet<&str> =
         task.spec.steps.iter().chain(&task.spec.finally).map(|step| step.function.as_str()).collect();
@@ -107,19 +127,22 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
     let specs = functions.iter().map(|(name, function)| (name.clone(), function.spec.clone())).collect();
     let grants =
         addons.iter().map(|(name, addon)| (name.clone(), addon.spec.grants.iter().copied().collect())).collect();
-    let target = Target {
-        kind: wanted.target.kind.as_str().to_owned(),
-        name: wanted.target.name.to_string(),
+    let application = |reference: &TargetRef, binding: &AppBinding| Target {
+        kind: reference.kind.as_str().to_owned(),
+        name: reference.name.to_string(),
         namespace: wanted.namespace.to_owned(),
         application: binding.spec.type_.clone(),
         version: binding.spec.version.clone(),
     };
+    let target = application(wanted.target, &binding);
+    let copied = wanted.source.zip(source.as_ref()).map(|(reference, binding)| application(reference, binding));
     let request = Request {
         task: wanted.task.name.as_str(),
         spec: &task.spec,
         functions: &specs,
         grants: &grants,
         target: &target,
+        source: copied.as_ref(),
         ends: wanted.ends,
         app_parameters: &binding.spec.parameters,
         session_parameters: &wanted.task.params,
@@ -129,7 +152,7 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
     };
     let plan = coffer_pipeline::plan(&request).map_err(|error| Error::Refused(error.failure()))?;
     let functions = functions.into_iter().map(|(name, function)| (name, function.spec.addon.0)).collect();
-    Ok(Planned { plan, binding, addons, functions })
+    Ok(Planned { plan, binding, source, addons, functions })
 }
 
 /// Those of `names` that exist. The plan says what is missing, and where it is named.

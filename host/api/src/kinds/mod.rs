@@ -24,7 +24,7 @@ pub use backup_session::{BackupSession, BackupSessionSpec, BackupSessionStatus, 
 pub use backup_storage::{BackupStorage, BackupStorageSpec, BackupStorageStatus, LocalProvider, S3Provider};
 pub use function::{Capability, Function, FunctionSpec, Limits, Role, Serves};
 pub use repository::{Repository, RepositorySpec, RepositoryStatus, StoragePhase};
-pub use restore_session::{DataSource, RestoreSession, RestoreSessionSpec, RestoreSessionStatus};
+pub use restore_session::{DataSource, RestoreSession, RestoreSessionSpec, RestoreSessionStatus, Source};
 pub use run::{Artifact, Progress, Retry, SessionPhase, StepPhase, StepStatus};
 pub use run_status::RunStatus;
 pub use snapshot::{Snapshot, SnapshotSpec};

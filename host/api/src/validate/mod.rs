@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
-    AppBindingSpec, BackupConfigurationSpec, BackupStorageSpec, GROUP, RepositorySpec, TaskSpec,
+    AppBindingSpec, BackupConfigurationSpec, BackupStorageSpec, GROUP, RepositorySpec, RestoreSessionSpec, TaskSpec,
     catalog::{self, Kind},
     hint, secret,
 };
@@ -237,6 +237,7 @@ fn meaning(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
         "BackupStorage" => typed::<BackupStorageSpec>(object, causes, BackupStorageSpec::check),
         "Function" => typed::<crate::FunctionSpec>(object, causes, crate::FunctionSpec::check),
         "Repository" => typed::<RepositorySpec>(object, causes, RepositorySpec::check),
+        "RestoreSession" => typed::<RestoreSessionSpec>(object, causes, RestoreSessionSpec::check),
         "Task" => typed::<TaskSpec>(object, causes, TaskSpec::check),
         _ => {}
     }

@@ -258,13 +258,32 @@ fn a_name_that_is_no_string_is_not_called_missing() {
 }
 
 #[test]
+fn data_comes_from_a_snapshot_or_from_another_application() {
+    let with = |source: &str| {
+        causes(&format!(
+            "{{apiVersion: coffer.dev/v1alpha1, kind: RestoreSession, metadata: {{name: s}},
+              spec: {{target: {{name: a}}, dataSource: {source}, task: {{name: t}}}}}}"
+        ))
+    };
+    assert_eq!(with("{application: {name: b}}"), Vec::<String>::new());
+    let one = "spec.dataSource: needs exactly one of repository, application;";
+    assert_eq!(with("{}"), [format!("{one} none is set")]);
+    let both = with("{repository: {name: r}, application: {name: b}}");
+    assert_eq!(both, [format!("{one} repository and application are set (keep one, remove the others)")]);
+    let itself = "spec.dataSource.application: is the target itself (name another AppBinding in one)";
+    let unused = "spec.dataSource.snapshot: means nothing for an application (remove it)";
+    assert_eq!(with("{application: {name: a}, snapshot: latest}"), [itself, unused]);
+}
+
+#[test]
 fn a_session_keeps_what_it_was_made_with() {
     let backup = valid(
         "{apiVersion: coffer.dev/v1alpha1, kind: BackupSession, metadata: {name: s}, spec: {configuration: {name: a}}}",
     );
     let restore = valid(
         "{apiVersion: coffer.dev/v1alpha1, kind: RestoreSession, metadata: {name: s},
-          spec: {target: {name: a}, dataSource: {repository: {name: r}}, task: {name: t, params: {jobs: 1}}}}",
+          spec: {target: {name: a}, dataSource: {repository: {name: r}, snapshot: latest},
+                 task: {name: t, params: {jobs: 1}}}}",
     );
     for (before, field, pointer) in [
         (&backup, "spec.configuration", "/spec/configuration/name"),

@@ -4,6 +4,7 @@ pub mod addon;
 pub mod apply;
 pub mod backup;
 pub mod completion;
+pub mod copy;
 pub mod delete;
 pub mod describe;
 pub mod docs;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli, printer: Printer) -> Result<()> {
         Command::Describe(args) => describe::run(&Connection::open(global).await?, args, printer).await,
         Command::Delete(args) => delete::run(&Connection::open(global).await?, args, printer).await,
         Command::Backup(args) => backup::run(&Connection::open(global).await?, args, printer).await,
+        Command::Copy(args) => copy::run(&Connection::open(global).await?, args, printer).await,
         Command::Restore(args) => restore::run(&Connection::open(global).await?, args, printer).await,
         Command::Snapshots(args) => snapshots::run(&Connection::open(global).await?, args, printer).await,
         Command::Ls(args) => ls::run(&Connection::open(global).await?, args, printer).await,

@@ -65,7 +65,7 @@ pub struct RestoreArgs {
     run: SessionArgs,
 }
 
-fn parameter(text: &str) -> Result<(String, Value), String> {
+pub(super) fn parameter(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     let value = serde_saphyr::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
@@ -103,9 +103,10 @@ async fn spec(connection: &Connection, namespace: &str, args: &RestoreArgs) -> R
     Ok(RestoreSessionSpec {
         target: args.target.as_deref().map_or(target, target_ref),
         data_source: DataSource {
-            repository,
-            snapshot: args.snapshot.clone(),
+            repository: Some(repository),
+            snapshot: Some(args.snapshot.clone()),
             of: args.of.as_deref().map(target_ref).or(of),
+            application: None,
         },
         task: TaskUse { name: args.task.as_str().into(), params: Parameters(Map::from_iter(args.params.clone())) },
         timeout: args.timeout,
@@ -113,11 +114,19 @@ async fn spec(connection: &Connection, namespace: &str, args: &RestoreArgs) -> R
     })
 }
 
-fn target_ref(name: &str) -> TargetRef {
+pub(super) fn target_ref(name: &str) -> TargetRef {
     TargetRef { kind: coffer_api::refs::TargetKind::AppBinding, name: name.into() }
 }
 
 fn summary(status: &RestoreSessionStatus, printer: Printer) {
+    steps(status, printer);
+    let snapshot = status.snapshot.as_deref().unwrap_or_default();
+    let took = duration(span(&status.run));
+    printer.line(format_args!("restored snapshot {} in {took}", snapshot.get(..8).unwrap_or(snapshot)));
+}
+
+/// What each step did.
+pub(super) fn steps(status: &RestoreSessionStatus, printer: Printer) {
     let now = Timestamp::now();
     let rows = status.run.steps.iter().map(|step| {
         let took = elapsed(step, now);
@@ -131,9 +140,6 @@ fn summary(status: &RestoreSessionStatus, printer: Printer) {
         ]
     });
     printer.table(&["step", "phase", "artifacts", "bytes", "time", "rate"], rows);
-    let snapshot = status.snapshot.as_deref().unwrap_or_default();
-    let took = duration(span(&status.run));
-    printer.line(format_args!("restored snapshot {} in {took}", snapshot.get(..8).unwrap_or(snapshot)));
 }
 
 #[cfg(test)]

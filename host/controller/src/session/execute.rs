@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::planning::Planned;
 use crate::{object, resolve};
-use coffer_api::{AppBinding, Failure, FailureClass};
+use coffer_api::{Failure, FailureClass, Role};
 use coffer_pipeline::{Controls, Data, Inputs, Log, LogLine, Outcome, Status};
 use coffer_runtime::{Level, Limits};
 use kube::ResourceExt;
@@ -50,14 +50,14 @@ pub(crate) async fn execute<E>(
         }
     };
     pass_on(&watch.borrow().clone());
-    result.map_err(|error| Error::Refused(named(error.failure(), &error, &planned.binding)))
+    result.map_err(|error| Error::Refused(named(error.failure(), &error, planned)))
 }
 
 /// The pipeline's hint about the application or its Secret, with the names of the objects that it speaks of.
-fn named(mut failure: Failure, error: &coffer_pipeline::Error, binding: &AppBinding) -> Failure {
-    if !matches!(error, coffer_pipeline::Error::Step { .. }) {
-        return failure;
-    }
+fn named(mut failure: Failure, error: &coffer_pipeline::Error, planned: &Planned) -> Failure {
+    let coffer_pipeline::Error::Step { step: name, .. } = error else { return failure };
+    let reads = planned.plan.steps().any(|step| step.name == *name && step.role == Role::Source);
+    let binding = planned.source.as_ref().filter(|_| reads).unwrap_or(&planned.binding);
     let label = object::label(binding);
     let names = match (failure.class, &binding.spec.secret) {
         (FailureClass::Denied, Some(secret)) => {

@@ -1,13 +1,15 @@
-//! RestoreSession: one snapshot into its target.
+//! RestoreSession: one snapshot into its target, or another application.
 
 use super::execute::execute;
 use super::lifecycle::{Session, Told};
 use super::registry::Target;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::resolve::application;
 use crate::resolve::repository::{self, Opened};
 use crate::{object, planning};
-use coffer_api::{FailureClass, RestoreSession, RestoreSessionStatus, Retry, RunStatus};
+use coffer_api::refs::TargetRef;
+use coffer_api::{DataSource, FailureClass, RestoreSession, RestoreSessionStatus, Retry, RunStatus, Source};
 use coffer_pipeline::{Data, manifest};
 use coffer_repository::{Snapshot, SnapshotFilter};
 use kube::ResourceExt;
@@ -15,14 +17,11 @@ use std::collections::BTreeSet;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// The snapshot that is chosen by its time.
-const LATEST: &str = "latest";
-
 impl Session for RestoreSession {
     /// The id of the snapshot, once it is chosen.
     type Extra = Option<String>;
 
-    const INTERRUPTED: &'static str = "the target may hold a part of the snapshot: restore again, into an empty target or one that the restore clears";
+    const INTERRUPTED: &'static str = "the target may hold a part of the data: restore or copy again, into an empty target or one that the restore clears";
 
     fn run_status(&self) -> RunStatus {
         self.status.as_ref().map(|status| status.run.clone()).unwrap_or_default()
@@ -50,28 +49,40 @@ impl Session for RestoreSession {
         cancel: CancellationToken,
     ) -> Result<()> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let source = &self.spec.data_source;
-        let opened = repository::open(&context.client, &namespace, &source.repository).await?;
-        if source.snapshot == LATEST && source.of.is_none() {
-            one_target(&opened).await?;
-        }
-        let tag = source.of.as_ref().map(|of| manifest::target_tag(of.kind.as_str(), &namespace, of.name.as_str()));
-        let filter = SnapshotFilter { tags: tag.into_iter().collect(), ..SnapshotFilter::default() };
-        let snapshot = opened.repository.snapshot(&source.snapshot, &filter).await;
-        let snapshot =
-            snapshot.map_err(|error| Error::Refused(repository::failure(&object::label(&opened.object), &error)))?;
-        let id = snapshot.id.to_string();
-        tell.send_modify(|told| told.extra = Some(id.clone()));
-        let planned = planning::restore(&context.client, self, Some(&id)).await?;
-        let data = Data::Snapshot {
-            name: opened.object.name_any(),
-            repository: opened.repository,
-            snapshot: Box::new(snapshot),
+        let (planned, data) = match self.spec.data_source.source() {
+            Some(Source::Snapshot { repository, snapshot, of }) => {
+                let opened = repository::open(&context.client, &namespace, repository).await?;
+                let snapshot = choose(&opened, &namespace, snapshot, of).await?;
+                let id = snapshot.id.to_string();
+                tell.send_modify(|told| told.extra = Some(id.clone()));
+                let (name, repository) = (opened.object.name_any(), opened.repository);
+                let data = Data::Snapshot { name, repository, snapshot: Box::new(snapshot) };
+                (planning::restore(&context.client, self, Some(&id)).await?, data)
+            }
+            _ => {
+                let planned = planning::restore(&context.client, self, None).await?;
+                let data = match &planned.source {
+                    Some(binding) => Data::Application(Box::new(application::resolve(&context.client, binding).await?)),
+                    None => Data::Nothing,
+                };
+                (planned, data)
+            }
         };
         let label = format!("{namespace}/{name}");
         execute(context, &planned, data, label, tell, cancel, |_, _| {}).await?;
         Ok(())
     }
+}
+
+/// The snapshot of that id, or the latest.
+async fn choose(opened: &Opened, namespace: &str, snapshot: &str, of: Option<&TargetRef>) -> Result<Snapshot> {
+    if snapshot == DataSource::LATEST && of.is_none() {
+        one_target(opened).await?;
+    }
+    let tag = of.map(|of| manifest::target_tag(of.kind.as_str(), namespace, of.name.as_str()));
+    let filter = SnapshotFilter { tags: tag.into_iter().collect(), ..SnapshotFilter::default() };
+    let found = opened.repository.snapshot(snapshot, &filter).await;
+    found.map_err(|error| Error::Refused(repository::failure(&object::label(&opened.object), &error)))
 }
 
 /// Refuses when the newest snapshot could be of another target than the one that is meant.

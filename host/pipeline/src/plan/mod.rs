@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub grants: &'a BTreeMap<String, BTreeSet<Capability>>,
     /// The application that the Task works on.
     pub target: &'a Target,
+    /// Of a copy: the application that it is made of.
+    pub source: Option<&'a Target>,
     /// Where the data comes from or goes to.
     pub ends: Ends,
     /// `AppBinding.spec.parameters`.

@@ -1,7 +1,7 @@
 //! From a request to a plan.
 
 use coffer_api::{
-    API_VERSION, Cause, FailureClass, Parameters, TaskStep,
+    API_VERSION, Cause, FailureClass, Parameters, Role, TaskStep,
     parameters::{self, ParameterSchema},
 };
 
@@ -119,7 +119,11 @@ impl Resolver<'_> {
             limits: function.limits.clone(),
         };
         check::granted(path, &step, function, request.grants, &mut self.problems);
-        check::served(path, &step, function, request.target, &mut self.problems, &mut self.warnings);
+        let application = match (step.role, request.source) {
+            (Role::Source, Some(source)) => source,
+            _ => request.target,
+        };
+        check::served(path, &step, function, application, &mut self.problems, &mut self.warnings);
         Some(step)
     }
 

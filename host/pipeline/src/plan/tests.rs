@@ -11,6 +11,7 @@ struct World {
     grants: BTreeMap<String, BTreeSet<Capability>>,
     task: Value,
     target: Target,
+    source: Option<Target>,
     ends: Ends,
     app: Value,
     session: Value,
@@ -56,6 +57,7 @@ fn world() -> World {
             application: "postgresql".to_owned(),
             version: Some("17".to_owned()),
         },
+        source: None,
         ends: Ends::Repositories,
         app: json!({}),
         session: json!({}),
@@ -73,6 +75,7 @@ impl World {
             functions: &self.functions,
             grants: &self.grants,
             target: &self.target,
+            source: self.source.as_ref(),
             ends: self.ends,
             app_parameters: &parameters(&self.app),
             session_parameters: &parameters(&self.session),
@@ -98,6 +101,17 @@ impl World {
 fn bound(plan: &Plan, step: &str) -> Vec<(String, Value, Layer)> {
     let step = plan.steps().find(|candidate| candidate.name == step).unwrap();
     step.parameters.iter().map(|(name, bound)| (name.clone(), bound.value.clone(), bound.from)).collect()
+}
+
+#[test]
+fn a_copys_source_is_an_application_of_its_own() {
+    let mut world = world().steps(&["wait-ready", "dump", "load"], Ends::Application);
+    world.source = Some(Target { name: "old".to_owned(), version: Some("15".to_owned()), ..world.target.clone() });
+    assert!(world.plan().unwrap().warnings.is_empty());
+    world.source = world.source.map(|source| Target { application: "oracle".to_owned(), ..source });
+    let problems = world.problems();
+    let expected = "steps.s-dump: Function dump does not serve oracle 15, the application of AppBinding old";
+    assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:?}");
 }
 
 #[test]

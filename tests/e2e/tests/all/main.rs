@@ -5,6 +5,7 @@
 
 mod addons;
 mod conformance;
+mod copy;
 mod faults;
 mod input;
 mod main_job;

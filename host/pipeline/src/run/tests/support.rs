@@ -121,6 +121,7 @@ pub fn planned(ends: Ends, steps: &[StepSpec<'_>], finally: &[StepSpec<'_>], cha
         functions: &functions,
         grants: &[("guests".to_owned(), Default::default())].into(),
         target: &target,
+        source: None,
         ends,
         app_parameters: &Parameters::default(),
         session_parameters: &Parameters::default(),

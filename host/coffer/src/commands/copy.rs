@@ -1,0 +1,62 @@
+//! `coffer copy`: makes a RestoreSession whose data comes from another application, and follows it.
+
+use super::restore::{parameter, steps, target_ref};
+use crate::connect::Connection;
+use crate::failure::Result;
+use crate::output::{Printer, duration};
+use crate::session::{self, SessionArgs, span};
+use clap::Args;
+use coffer_api::{DataSource, Duration, Parameters, RestoreSession, RestoreSessionSpec, RestoreSessionStatus, TaskUse};
+use serde_json::{Map, Value};
+
+const EXAMPLES: &str = "\
+Examples:
+  coffer copy -n demo shop --to staging --task postgres-copy
+  coffer copy -n demo shop --to staging --task mysql-copy --param overwrite=true";
+
+/// Copy an application's data into another application and follow it
+///
+/// The data goes from one to the other at once and into no repository. Ends when the session has ended: 0 when it succeeded.
+/// Interrupting this command does not interrupt the session.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CopyArgs {
+    /// The AppBinding to read
+    #[arg(value_name = "SOURCE")]
+    source: String,
+
+    /// The AppBinding to write into
+    #[arg(long = "to", value_name = "TARGET")]
+    target: String,
+
+    /// The Task to run: it begins with a source and ends in a sink
+    #[arg(long, value_name = "NAME")]
+    task: String,
+
+    /// A parameter; the value is read as YAML: true, 4, text; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, Value)>,
+
+    /// How long the copy may take
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Duration>,
+
+    #[command(flatten)]
+    run: SessionArgs,
+}
+
+pub async fn run(connection: &Connection, args: CopyArgs, printer: Printer) -> Result<()> {
+    let spec = RestoreSessionSpec {
+        target: target_ref(&args.target),
+        data_source: DataSource { application: Some(target_ref(&args.source)), ..DataSource::default() },
+        task: TaskUse { name: args.task.as_str().into(), params: Parameters(Map::from_iter(args.params)) },
+        timeout: args.timeout,
+        retry: None,
+    };
+    session::run(connection, &args.run, RestoreSession::new("", spec), &args.target, printer, summary).await
+}
+
+fn summary(status: &RestoreSessionStatus, printer: Printer) {
+    steps(status, printer);
+    printer.line(format_args!("copied in {}", duration(span(&status.run))));
+}
