@@ -46,6 +46,13 @@ pub fn addon() -> Addon {
         .task(task("mysql-copy", "Waits for the server, then restores a dump of another").step(dump()).step(restore()))
 }
 
+/// One component for both: a binding's type is either.
+fn serves(function: Function) -> Function {
+    [("mysql", Flavor::MySql), ("mariadb", Flavor::MariaDb)].into_iter().fold(function, |function, (kind, flavor)| {
+        function.serves(kind, &session::requirement(flavor), session::tested(flavor).iter())
+    })
+}
+
 fn task(name: &str, description: &str) -> Task {
     Task::new(name, description).step(TaskStep::new("ready", "mysql-wait-ready").timeout("5m"))
 }
