@@ -1,7 +1,7 @@
 //! From one application into another, with no repository in between.
 
-use coffer_e2e::manifest::{self, NAMESPACE};
 use coffer_e2e::Scene;
+use coffer_e2e::manifest::{self, NAMESPACE};
 use coffer_test_servers::{Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions, PostgresVersion};
 use coffer_test_servers::{compare, mysql};
 
@@ -52,10 +52,9 @@ fn what_cannot_be_copied_is_refused_before_anything_runs() {
     };
     let error = copy("shop", "postgres-copy");
     assert!(error.contains("spec.dataSource.application") && error.contains("the target itself"), "{error}");
-    scene.coffer.apply(&[
-        manifest::auth("copy", scene.server.password()),
-        manifest::binding("copy", &scene.server, "copy"),
-    ]);
+    scene
+        .coffer
+        .apply(&[manifest::auth("copy", scene.server.password()), manifest::binding("copy", &scene.server, "copy")]);
     let error = copy("copy", "postgres-restore");
     assert!(error.contains("postgres-restore") && error.contains("source"), "{error}");
     let error = scene.coffer.fails(&["copy", "nobody", "--to", "copy", "-n", NAMESPACE, "--task", "postgres-copy"]);
