@@ -1,0 +1,304 @@
+//! mongodb-dump: a source that reads databases into mongodump's files.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`point`] | the moment that the dump is of |
+//! | [`documents`] | collections read into their files |
+//! | [`splitting`] | large collections cut into ranges |
+//! | [`oplog`] | what was written meanwhile |
+//! | [`sessions`] | what keeps cursors alive, and what ends them |
+
+mod documents;
+mod oplog;
+mod point;
+mod sessions;
+mod splitting;
+
+use crate::catalog::{self, Found, Selection};
+use crate::client::{Client, Engine, Login, Members, stoppable};
+use crate::layout::{self, Consistency, Data, FORMAT, INDEX, Index, Kind, MAX_INDEX, PRELUDE, Server, Timestamp};
+use crate::parameters::{self, Dump};
+use crate::restore::extjson::Json;
+use bson::raw::RawDocumentBuf;
+use coffer_addon::work::{Queue, Tally};
+use coffer_addon::{Application, Error, Outbox, Report, Result};
+use documents::{Documents, File, has_documents};
+use futures::future::try_join_all;
+use point::Plan;
+use std::collections::BTreeMap;
+
+pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
+    if parameters.data_only && parameters.schema_only {
+        return Err(Error::InvalidParameter("dataOnly and schemaOnly leave nothing to dump; set one of them".into()));
+    }
+    let filters = filters(&parameters)?;
+    let login = Login::of(&application)?;
+    let run = Run { application: &application, login: &login, outbox: &outbox, filters };
+    stoppable(&application, &login, run.run(parameters)).await
+}
+
+/// What a dump works with from its beginning to its end.
+struct Run<'a> {
+    application: &'a Application,
+    login: &'a Login,
+    outbox: &'a Outbox,
+    /// By namespace.
+    filters: BTreeMap<String, RawDocumentBuf>,
+}
+
+impl Run<'_> {
+    async fn run(&self, mut parameters: Dump) -> Result<Report> {
+        if parameters.databases.is_empty() {
+            parameters.databases.extend(self.login.database.clone());
+        }
+        let filtered = parameters.filtered();
+        let members = Members::ask(self.application, self.login).await?;
+        let endpoint = members.choose(parameters.read_preference.into())?.endpoint.clone();
+        let mut leader = Client::connect(self.application, self.login, Some(&endpoint)).await?;
+        point::check_kind(&leader)?;
+
+        let mut plan = point::plan(&mut leader, &parameters, filtered.as_deref()).await?;
+        let selection = Selection::new(&mut leader, &parameters).await?;
+        let mut found = catalog::read(&mut leader, &selection).await?;
+        self.check_filters(&found)?;
+        let snapshot = self.fix(&mut leader, &parameters, &mut plan, &found).await?;
+        let users = if parameters.users_and_roles { catalog::users_and_roles(&mut leader).await? } else { Vec::new() };
+        found.extend(users);
+        found.sort_by(|a, b| (&a.database, &a.name).cmp(&(&b.database, &b.name)));
+        if let Plan::None(why) = &plan
+            && parameters.consistency == parameters::Consistency::Auto
+            && !parameters.schema_only
+        {
+            coffer_addon::warn!("THE DOCUMENTS ARE OF DIFFERENT MOMENTS if any are written during the dump: {why}");
+        }
+
+        self.begin(&leader, &parameters, &found).await?;
+        let tally = Tally::new((!parameters.schema_only).then(|| found.iter().map(|found| found.bytes).sum()));
+        found.iter().for_each(|_| tally.add_table());
+        let databases = selection.databases.len();
+        coffer_addon::info!("dumping {} collections of {databases} databases from {endpoint}", found.len());
+        let data = if parameters.schema_only {
+            vec![None; found.len()]
+        } else {
+            self.read(&mut leader, &endpoint, &parameters, &found, (&plan, snapshot), &tally).await?
+        };
+
+        let (consistency, oplog) = match plan {
+            Plan::Oplog { start } => {
+                let (data, end) = oplog::dump(&mut leader, self.outbox, start).await?;
+                (Consistency::Oplog { start, end }, Some(data))
+            }
+            Plan::Snapshot => (Consistency::Snapshot { at: snapshot.unwrap_or_default() }, None),
+            Plan::None(why) => (Consistency::None { why }, None),
+        };
+        let index = Index {
+            format: FORMAT,
+            tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).into(),
+            server: server(&leader),
+            consistency,
+            schema: !parameters.data_only,
+            data: !parameters.schema_only,
+            filtered,
+            collections: found.iter().zip(data).map(|(found, data)| indexed(found, data, &parameters)).collect(),
+            oplog,
+        };
+        let bytes = index.to_bytes()?;
+        check_length(bytes.len())?;
+        self.outbox.file(INDEX).label("mediaType", "application/json").write_all(&bytes).await?;
+        leader.close().await;
+        Ok(report(&index, &selection.databases, &tally))
+    }
+
+    /// Notes the snapshot's moment, where the documents are to be of one.
+    async fn fix(
+        &self,
+        leader: &mut Client,
+        parameters: &Dump,
+        plan: &mut Plan,
+        found: &[Found],
+    ) -> Result<Option<Timestamp>> {
+        if *plan != Plan::Snapshot {
+            return Ok(None);
+        }
+        let others = without_snapshots(leader, found);
+        if others.is_empty() {
+            return point::snapshot(leader).await.map(Some);
+        }
+        let why = format!(
+            "these cannot be read from a snapshot (the server's own databases, and before MongoDB 8.0 capped collections): {}",
+            coffer_addon::omitted::line(others)
+        );
+        if parameters.consistency == parameters::Consistency::Snapshot {
+            return Err(Error::Unsupported(format!(
+                "consistency: {why}; exclude them, or set it to `none`, or dump the whole server with `oplog`"
+            )));
+        }
+        *plan = Plan::None(why);
+        Ok(None)
+    }
+
+    /// What does not depend on documents.
+    async fn begin(&self, leader: &Client, parameters: &Dump, found: &[Found]) -> Result<()> {
+        let json = |name: String| self.outbox.file(name).label("mediaType", "application/json");
+        let prelude = serde_json::json!({
+            "ServerVersion": leader.version().text,
+            "ToolVersion": concat!("coffer ", env!("CARGO_PKG_VERSION")),
+        });
+        json(PRELUDE.into()).write_all(prelude.to_string().as_bytes()).await?;
+        if parameters.data_only {
+            return Ok(());
+        }
+        let definitions: usize = found.iter().map(|found| found.metadata.len()).sum();
+        check_length(definitions)?;
+        for found in found {
+            let name = layout::metadata_name(&found.database, &found.name);
+            json(name).write_all(found.metadata.as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads all documents; gives what each collection's file has.
+    async fn read(
+        &self,
+        leader: &mut Client,
+        endpoint: &str,
+        parameters: &Dump,
+        found: &[Found],
+        (plan, snapshot): (&Plan, Option<Timestamp>),
+        tally: &Tally,
+    ) -> Result<Vec<Option<Data>>> {
+        let files: Vec<Option<File<'_>>> = found.iter().map(|found| self.file(found)).collect();
+        let mut pieces = Vec::new();
+        for file in files.iter().flatten() {
+            let ranges = splitting::ranges(leader, file.found, parameters.split_size).await?;
+            pieces.extend(file.cut(ranges));
+        }
+        let count = parameters.jobs.up_to(pieces.len());
+        let queue = Queue::new(pieces, |piece| piece.size);
+        let mut workers = Vec::new();
+        for _ in 0..count {
+            workers.push(Client::connect(self.application, self.login, Some(endpoint)).await?);
+        }
+        let watch = sessions::Watch {
+            application: self.application,
+            login: self.login,
+            endpoint,
+            sessions: workers.iter().chain([&*leader]).filter_map(Client::session).collect(),
+            oplog: match plan {
+                Plan::Oplog { start } => Some(*start),
+                _ => None,
+            },
+        };
+        let shared = Documents { outbox: self.outbox, tally, snapshot };
+        let work = try_join_all(workers.iter_mut().map(|worker| shared.work(worker, &queue)));
+        if let Err(error) = watch.during(work).await {
+            watch.end(workers).await;
+            return Err(error);
+        }
+        for worker in workers {
+            worker.close().await;
+        }
+        Ok(files.iter().map(|file| file.as_ref().map(File::data)).collect())
+    }
+
+    fn file<'a>(&'a self, found: &'a Found) -> Option<File<'a>> {
+        let name = match found.kind {
+            Kind::Timeseries => format!("{}{}", layout::BUCKETS, found.name),
+            _ => found.name.clone(),
+        };
+        let name = layout::data_name(&found.database, &name);
+        has_documents(found).then(|| File::new(found, name, self.filters.get(&found.namespace())))
+    }
+
+    /// A filter for a collection that is not dumped is mistyped.
+    fn check_filters(&self, found: &[Found]) -> Result<()> {
+        for name in self.filters.keys() {
+            match found.iter().find(|found| found.namespace() == *name).map(|found| found.kind) {
+                Some(Kind::Collection) => {}
+                Some(Kind::View) => {
+                    return Err(Error::InvalidParameter(format!("query: {name} is a view, which has no documents")));
+                }
+                Some(Kind::Timeseries) => {
+                    return Err(Error::InvalidParameter(format!(
+                        "query: {name} is a time series, whose documents are dumped as the buckets they are kept in; dump it whole"
+                    )));
+                }
+                None => {
+                    return Err(Error::InvalidParameter(format!("query: no collection {name} is dumped")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn filters(parameters: &Dump) -> Result<BTreeMap<String, RawDocumentBuf>> {
+    let filter = |(name, text): (&String, &String)| {
+        let filter = Json::parse(text.as_bytes()).and_then(|json| json.document());
+        let filter = filter.map_err(|error| {
+            Error::InvalidParameter(format!("query: that of {name} is no document in extended JSON: {}", error.message()))
+        })?;
+        Ok((name.clone(), filter))
+    };
+    parameters.query.iter().map(filter).collect()
+}
+
+/// Collections whose documents the server does not read from a snapshot.
+fn without_snapshots(leader: &Client, found: &[Found]) -> Vec<String> {
+    let capped = leader.version().is_since(point::SNAPSHOTS_OF_CAPPED);
+    let cannot = |found: &&Found| {
+        has_documents(found)
+            && (catalog::OWN.contains(&found.database.as_str()) || (found.is_capped() && !capped))
+    };
+    found.iter().filter(cannot).map(Found::namespace).collect()
+}
+
+/// A restore takes no longer one.
+fn check_length(length: usize) -> Result<()> {
+    if length > MAX_INDEX {
+        return Err(Error::Unsupported(format!(
+            "the definitions come to {length} bytes, and mongodb-restore holds up to {MAX_INDEX}; dump in several parts, by databases \
+             or include"
+        )));
+    }
+    Ok(())
+}
+
+fn indexed(found: &Found, data: Option<Data>, parameters: &Dump) -> layout::Collection {
+    layout::Collection {
+        database: found.database.clone(),
+        name: found.name.clone(),
+        kind: found.kind,
+        metadata: (!parameters.data_only).then(|| found.metadata.clone()),
+        uuid: found.uuid.map(catalog::digits),
+        data,
+    }
+}
+
+fn server(leader: &Client) -> Server {
+    let version = leader.version();
+    let engine = match &version.engine {
+        Engine::MongoDb => "MongoDB".to_string(),
+        Engine::FerretDb(version) => format!("FerretDB {version}"),
+    };
+    Server { engine, version: version.text.clone(), replica_set: leader.hello().set_name.clone() }
+}
+
+fn report(index: &Index, databases: &[String], tally: &Tally) -> Report {
+    let mut report = Report::new()
+        .fact("databases", databases.join(", "))
+        .fact("serverVersion", &index.server.version)
+        .fact("consistency", index.consistency.name());
+    report = match &index.consistency {
+        Consistency::Oplog { start, end } => report.fact("oplogStart", start).fact("oplogEnd", end),
+        Consistency::Snapshot { at } => report.fact("snapshot", at),
+        Consistency::None { why } => report.fact("inconsistentBecause", why),
+    };
+    if let Some(oplog) = &index.oplog {
+        report = report.fact("oplogEntries", oplog.documents);
+    }
+    if let Some(filtered) = &index.filtered {
+        report = report.fact("filtered", filtered);
+    }
+    tally.report(report)
+}
