@@ -1,8 +1,11 @@
 //! Stopping what the server does for a run that is asked to stop: its sessions are killed, and their operations and cursors
-//! go with them.
+//! go with them. Where the server has no sessions, there are cursors to kill; an operation that is under way there goes on
+//! until the server sees that its client has hung up.
 
-use super::Login;
-use coffer_addon::{Application, Result, stop};
+use super::{Client, Login, ServerError, session_id};
+use bson::rawdoc;
+use coffer_addon::{Application, Error, Result, stop};
+use futures::lock::Mutex;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,7 +14,7 @@ use std::rc::Rc;
 pub(super) type Kept = (String, String, i64);
 
 /// What a connection has under way on its server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Underway {
     endpoint: Option<String>,
     session: Option<[u8; 16]>,
@@ -43,8 +46,16 @@ impl Registry {
 }
 
 impl Open {
-    pub fn note_session(&self, session: [u8; 16]) {
-        self.note(|underway| underway.session = Some(session));
+    /// Makes up the id of a session.
+    pub fn session(&self) -> Result<[u8; 16]> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|error| Error::Failed(format!("no random bytes: {error}")))?;
+        // Marked as a random UUID.
+        let [.., version, _, variant, _, _, _, _, _, _, _] = &mut id;
+        *version = *version & 0x0f | 0x40;
+        *variant = *variant & 0x3f | 0x80;
+        self.note(|underway| underway.session = Some(id));
+        Ok(id)
     }
 
     pub fn note_cursor(&self, cursor: Option<Kept>) {
@@ -64,11 +75,50 @@ impl Drop for Open {
     }
 }
 
+/// Connections that end what others have under way: one for each endpoint, as a server at its limit has no room for more.
+#[derive(Default)]
+struct Killers(RefCell<BTreeMap<Option<String>, Rc<Mutex<Option<Client>>>>>);
+
 /// Does `work`, and ends all that the connections of `login` have under way when the run is asked to stop before it is done.
 pub async fn stoppable<T>(
-    _application: &Application,
-    _login: &Login,
+    application: &Application,
+    login: &Login,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    work.await
+    let killers = Killers::default();
+    let sessions = &login.registry.sessions;
+    sessions.end_when_cancelled(work, async |key| end(application, login, &killers, key).await).await
+}
+
+async fn end(application: &Application, login: &Login, killers: &Killers, key: u32) -> Result<()> {
+    let underway = login.registry.underway.borrow().get(&key).cloned().unwrap_or_default();
+    if underway.session.is_none() && underway.cursor.is_none() {
+        return Ok(());
+    }
+    let killer = killers.0.borrow_mut().entry(underway.endpoint.clone()).or_default().clone();
+    let mut killer = killer.lock().await;
+    let mut client = match killer.take() {
+        Some(client) => client,
+        None => Client::connect(application, login, underway.endpoint.as_deref()).await?,
+    };
+    let outcome = kill(&mut client, &underway).await?;
+    *killer = Some(client);
+    outcome.map_err(|error| Error::Failed(error.text()))
+}
+
+async fn kill(client: &mut Client, underway: &Underway) -> Result<Result<(), ServerError>> {
+    let mut outcome = Ok(());
+    if let Some(id) = &underway.session {
+        // A user may kill its own sessions without any privilege.
+        let command = rawdoc! { "killSessions": [session_id(id)] };
+        outcome = client.try_run("admin", command).await?.map(|_| ());
+        if outcome.is_ok() {
+            return Ok(outcome);
+        }
+    }
+    if let Some((database, collection, id)) = &underway.cursor {
+        let command = rawdoc! { "killCursors": collection.as_str(), "cursors": [*id] };
+        outcome = client.try_run(database, command).await?.map(|_| ());
+    }
+    Ok(outcome)
 }

@@ -210,7 +210,7 @@ impl Client {
             let kill = rawdoc! { "killCursors": collection.as_str(), "cursors": [id] };
             // It is no more than tidy: the server ends cursors that nobody asks for.
             self.send_raw(&database, kill, None).await?;
-            self.whole().await?;
+            self.wire.document().await?;
         }
         self.wire.skip().await
     }

@@ -1,7 +1,16 @@
-//! Which of the application's endpoints to speak to: each is asked what it is.
+//! Which of the application's endpoints to speak to: each is asked what it is, as the host names endpoints and the members of
+//! a replica set change their parts.
 
-use super::{Hello, Login};
-use coffer_addon::{Application, Error, Result};
+use super::{Hello, Kind, Login};
+use coffer_addon::{Application, Binding, Error, Result};
+use futures::StreamExt;
+use futures::stream;
+
+/// The first endpoint's name. Where an address has several hosts, it is there under its own name as well.
+const DEFAULT: &str = "default";
+
+/// Endpoints that are asked at once.
+const AT_ONCE: usize = 8;
 
 /// What a run needs of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,29 +22,145 @@ pub enum ReadPreference {
 }
 
 /// An endpoint and what it said.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub endpoint: String,
     pub said: Result<Hello>,
 }
 
-/// The endpoints that were asked.
-#[derive(Clone, Debug)]
-pub struct Members(Vec<Member>);
+/// The endpoints that were asked, in the binding's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members(pub Vec<Member>);
+
+/// The endpoints of the binding's address: not those of shards and of a config server, which its parameters name.
+pub fn of_address(binding: &Binding) -> Vec<String> {
+    let own: Vec<_> = binding.endpoints.iter().filter(|name| !name.contains('/')).cloned().collect();
+    let named: Vec<_> = own.iter().filter(|name| *name != DEFAULT).cloned().collect();
+    if named.is_empty() { own } else { named }
+}
+
+/// The endpoints of a group: `configServer`, or one of [`shards`].
+pub fn of_group(binding: &Binding, group: &str) -> Vec<String> {
+    let is_of = |name: &&String| name.split('/').next() == Some(group) && name.contains('/');
+    binding.endpoints.iter().filter(is_of).cloned().collect()
+}
+
+/// The groups of endpoints that are replica sets of their own, without the config server: `host-0`, `host-1`.
+pub fn shards(binding: &Binding) -> Vec<String> {
+    let mut shards: Vec<String> = Vec::new();
+    for (group, _) in binding.endpoints.iter().filter_map(|name| name.split_once('/')) {
+        if group != "configServer" && !shards.iter().any(|shard| shard == group) {
+            shards.push(group.into());
+        }
+    }
+    shards
+}
 
 impl Members {
-    /// Asks the endpoints of the binding's address: not those of shards and of a config server.
-    pub async fn ask(_application: &Application, _login: &Login) -> Result<Self> {
-        Err(Error::Unsupported("not yet".into()))
+    /// Asks the endpoints of the binding's address.
+    pub async fn ask(application: &Application, login: &Login) -> Result<Self> {
+        let mut members = Self::ask_endpoints(application, login, of_address(&application.binding())).await;
+        if let Some(wanted) = &login.replica_set {
+            for member in &mut members.0 {
+                let other = match &member.said {
+                    Ok(hello) if hello.set_name.as_ref() != Some(wanted) => hello.describe(),
+                    _ => continue,
+                };
+                let text = format!("{other}, and the binding's replicaSet is {wanted}");
+                member.said = Err(Error::InvalidParameter(text));
+            }
+        }
+        Ok(members)
     }
 
-    /// All of them, in the binding's order.
-    pub fn all(&self) -> &[Member] {
-        &self.0
+    /// Asks these endpoints.
+    pub async fn ask_endpoints(application: &Application, login: &Login, endpoints: Vec<String>) -> Self {
+        let asked = stream::iter(endpoints).map(async |endpoint| {
+            let said = login.greet(application, &endpoint).await;
+            Member { endpoint, said }
+        });
+        Members(asked.buffered(AT_ONCE).collect().await)
     }
 
-    /// The endpoint to speak to.
-    pub fn choose(&self, _preference: ReadPreference) -> Result<&Member> {
-        Err(Error::Unsupported("not yet".into()))
+    /// The endpoint to speak to. An error says what each of them said.
+    pub fn choose(&self, preference: ReadPreference) -> Result<&Member> {
+        let answered = || self.0.iter().filter_map(|member| Some((member, member.said.as_ref().ok()?)));
+        let primary = answered().find(|(_, said)| matches!(said.kind, Kind::Primary | Kind::Mongos | Kind::Standalone));
+        // Whoever names a hidden member and nothing else means it.
+        let is_only = self.0.len() == 1;
+        let secondaries = answered().filter(|(_, said)| said.kind == Kind::Secondary && (is_only || !said.hidden));
+        let chosen = match preference {
+            ReadPreference::Primary => primary,
+            ReadPreference::SecondaryPreferred => secondaries.max_by_key(|(_, said)| said.last_write).or(primary),
+        };
+        let chosen = chosen.map(|(member, _)| member);
+        chosen.ok_or_else(|| self.nobody(preference))
+    }
+
+    fn nobody(&self, preference: ReadPreference) -> Error {
+        let said = self.0.iter().map(|Member { endpoint, said }| match said {
+            Ok(hello) => format!("{endpoint} is {}", hello.describe()),
+            Err(error) => format!("{endpoint}: {error}"),
+        });
+        let said: Vec<_> = said.collect();
+        let who = match preference {
+            ReadPreference::Primary => "is the primary",
+            ReadPreference::SecondaryPreferred => "can be read from",
+        };
+        let primary = self.0.iter().find_map(|member| member.said.as_ref().ok()?.primary.clone());
+        let remedy = match (preference, primary) {
+            (ReadPreference::Primary, Some(primary)) => {
+                format!("; the primary is {primary}: name all members in the binding's clientConfig.url")
+            }
+            _ => String::new(),
+        };
+        let text = format!("no endpoint of the binding {who}: {}{remedy}", said.join("; "));
+        // That can pass, unless none of them can ever be spoken to.
+        let passes = self.0.iter().any(|member| matches!(member.said, Ok(_) | Err(Error::Unavailable(_))));
+        match self.0.iter().find_map(|member| member.said.as_ref().err()).filter(|_| !passes) {
+            Some(Error::InvalidParameter(_)) => Error::InvalidParameter(text),
+            Some(Error::Denied(_)) => Error::Denied(text),
+            Some(Error::Unsupported(_)) => Error::Unsupported(text),
+            Some(Error::Corrupt(_)) => Error::Corrupt(text),
+            _ => Error::Unavailable(text),
+        }
+    }
+}
+
+impl Hello {
+    /// What the server is, for people.
+    pub fn describe(&self) -> String {
+        let kind = match self.kind {
+            Kind::Standalone => return "a server of no replica set".into(),
+            Kind::Mongos => return "a router of a sharded cluster (mongos)".into(),
+            Kind::Primary => "the primary",
+            Kind::Secondary if self.hidden => "a hidden secondary",
+            Kind::Secondary => "a secondary",
+            Kind::Arbiter => "an arbiter",
+            Kind::Other => "a member that is starting, recovering or removed",
+        };
+        match &self.set_name {
+            Some(name) => format!("{kind} of replica set {name}"),
+            None => kind.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_found_by_their_names() {
+        let names =
+            ["default", "a:1", "b:2", "host-0/s0/c:3", "host-0/s0/d:4", "host-1/s1/e:5", "configServer/cfg/f:6"];
+        let mut binding = Binding { endpoints: names.map(String::from).into(), ..Binding::default() };
+        assert_eq!(of_address(&binding), ["a:1", "b:2"]);
+        assert_eq!(shards(&binding), ["host-0", "host-1"]);
+        assert_eq!(of_group(&binding, "host-0"), ["host-0/s0/c:3", "host-0/s0/d:4"]);
+        assert_eq!(of_group(&binding, "configServer"), ["configServer/cfg/f:6"]);
+        assert!(of_group(&binding, "host").is_empty());
+        binding.endpoints.retain(|name| name == "default" || name.contains('/'));
+        assert_eq!(of_address(&binding), ["default"]);
     }
 }

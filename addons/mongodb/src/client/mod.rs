@@ -4,13 +4,15 @@
 //! Only what dump and restore need, of our own: the official driver brings its own runtime, pools and monitoring of
 //! topologies, decodes what it reads, and does not build for a component.
 
+mod auth;
 mod batch;
 mod cancel;
 mod cursor;
 mod error;
 mod hello;
 mod login;
-mod members;
+pub mod members;
+mod scram;
 mod version;
 mod wire;
 
@@ -20,7 +22,7 @@ pub use cancel::stoppable;
 pub use cursor::Cursor;
 pub use error::{ServerError, code};
 pub use hello::{Hello, Kind};
-pub use login::Login;
+pub use login::{Login, Mechanism};
 pub use members::{Member, Members, ReadPreference};
 pub use version::{Engine, Version};
 
@@ -68,6 +70,11 @@ impl Client {
         &self.version
     }
 
+    /// `{id: …}` of the session, where the server has sessions: for `refreshSessions` and `killSessions` by another connection.
+    pub fn session(&self) -> Option<RawDocumentBuf> {
+        self.session.as_ref().map(session_id)
+    }
+
     /// Runs a command, and gives its reply. `$db`, `lsid` and, on a member that is not the primary, `$readPreference` are
     /// added.
     pub async fn run(&mut self, database: &str, command: RawDocumentBuf) -> Result<RawDocumentBuf> {
@@ -85,7 +92,7 @@ impl Client {
         self.begin(database, &command).await?;
         let outcome = async {
             self.send(database, command, None).await?;
-            self.whole().await
+            self.wire.document().await
         };
         let outcome = outcome.await;
         let reply = outcome.map_err(|error| self.lost(error))?;
@@ -123,7 +130,7 @@ impl Client {
         self.check(documents).context(|| format!("unable to run {}", self.running))?;
         let outcome = async {
             self.send(database, head, Some(documents)).await?;
-            self.whole().await
+            self.wire.document().await
         };
         let outcome = outcome.await;
         let reply = outcome.map_err(|error| self.lost(error))?;
@@ -192,14 +199,6 @@ impl Client {
         self.wire.send(command.as_bytes(), documents.map(|documents| ("documents", documents))).await
     }
 
-    /// Receives a reply as a whole.
-    async fn whole(&mut self) -> Result<RawDocumentBuf> {
-        let length = self.wire.reply().await?;
-        let mut reply = Vec::new();
-        self.wire.take_into(&mut reply, length).await?;
-        RawDocumentBuf::from_bytes(reply).map_err(|_| batch::corrupt())
-    }
-
     fn lost(&self, error: Error) -> Error {
         match error {
             Error::Unavailable(_) if !error.message().contains("; while running ") => {
@@ -218,7 +217,7 @@ impl Client {
         if let Some(id) = self.session.take() {
             let end = bson::rawdoc! { "endSessions": [session_id(&id)] };
             if self.send_raw("admin", end, None).await.is_ok() {
-                let _ = self.whole().await;
+                let _ = self.wire.document().await;
             }
         }
     }

@@ -26,8 +26,10 @@ impl Version {
     /// From the reply to `buildInfo`.
     pub(super) fn read(build: &RawDocument) -> Option<Self> {
         let text = build.get_str("version").ok()?.to_string();
-        let engine = match build.get_document("ferretdb") {
-            Ok(ferret) => Engine::FerretDb(ferret.get_str("version").unwrap_or_default().to_string()),
+        // FerretDB 2 has a document of its own, FerretDB 1 a field.
+        let ferret = build.get_document("ferretdb").map(|ferret| ferret.get_str("version").unwrap_or_default());
+        let engine = match ferret.or_else(|_| build.get_str("ferretdbVersion")) {
+            Ok(version) => Engine::FerretDb(version.to_string()),
             Err(_) => Engine::MongoDb,
         };
         Some(Version { engine, number: numbered(&text)?, text })

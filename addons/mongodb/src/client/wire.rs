@@ -4,6 +4,8 @@
 //! Only OP_MSG, which servers have since 3.6, uncompressed and without checksums: TCP and TLS have theirs. A reply need not
 //! be held whole: what is left of it can be taken piece by piece, so that a batch of 16 MB takes the memory of a document.
 
+use super::batch::corrupt;
+use bson::raw::RawDocumentBuf;
 use coffer_addon::{Connection, Error, Result};
 
 /// Length, request, the request that is answered, opcode, flags, and the kind of the first section.
@@ -89,6 +91,14 @@ impl Wire {
             return Err(Error::Corrupt("the server's reply is not one document of the message's length".into()));
         }
         Ok(left)
+    }
+
+    /// Receives a reply as a whole.
+    pub async fn document(&mut self) -> Result<RawDocumentBuf> {
+        let length = self.reply().await?;
+        let mut reply = Vec::new();
+        self.take_into(&mut reply, length).await?;
+        RawDocumentBuf::from_bytes(reply).map_err(|_| corrupt())
     }
 
     /// Bytes of the reply that were not consumed.
