@@ -3,11 +3,18 @@
 //! | module | what |
 //! |---|---|
 //! | [`client`] | the wire protocol: login, commands, cursors |
+//! | [`catalog`] | what a server has |
+//! | [`dump`], [`parameters`] | from a server into mongodump's files |
 //! | [`layout`] | what a dump consists of |
+//! | [`restore`] | from mongodump's files, or its archive, into a server |
 //! | [`wait`] | the function that waits for the server |
 
+pub mod catalog;
 pub mod client;
+pub mod dump;
 pub mod layout;
+pub mod parameters;
+pub mod restore;
 pub mod wait;
 
 pub use client::Client;
@@ -27,6 +34,15 @@ pub fn addon() -> Addon {
         .function(serves(
             Function::action("mongodb-wait-ready", wait::wait_ready)
                 .description("Waits until the server takes logins and answers"),
+        ))
+        .function(serves(
+            Function::source("mongodb-dump", dump::dump)
+                .description("Dumps databases: documents as they are, options, indexes, users and roles"),
+        ))
+        .function(serves(
+            Function::sink("mongodb-restore", restore::restore)
+                .description("Restores a dump of mongodb-dump, a directory of mongodump or its archive")
+                .first(layout::INDEX),
         ))
 }
 

@@ -1,0 +1,349 @@
+//! Replaying what was written during a dump, entry by entry in its order, so that all collections are of its end.
+//!
+//! Documents by `applyOps`, which takes entries as the oplog has them and does nothing twice. Commands too, but for those on
+//! indexes: indexes are made at the end, and the oplog only changes which. Entries of transactions are kept until it is
+//! known that the transaction came to something. Names of databases and of what is left out are as for everything else.
+
+use super::definition::{Fate, fate};
+use super::indexes::Indexes;
+use super::load::append_concern;
+use super::parameters::Restore;
+use super::plain;
+use super::target::{check_concern, logical};
+use crate::client::{Client, code};
+use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
+use bson::rawdoc;
+use coffer_addon::{Context as _, Error, Result};
+use std::collections::BTreeMap;
+
+/// Entries that are sent together, in number and bytes. Together they are one entry of the server's own oplog, of 16 MiB.
+const MOST: usize = 500;
+const MOST_BYTES: usize = 4 << 20;
+
+/// Of transactions that are under way: they have to be in memory.
+const MOST_HELD: usize = 64 << 20;
+
+pub struct Replay<'a> {
+    client: &'a mut Client,
+    parameters: &'a Restore,
+    indexes: &'a Indexes,
+    waiting: Vec<RawDocumentBuf>,
+    waiting_bytes: usize,
+    /// By session and number.
+    transactions: BTreeMap<(Vec<u8>, i64), Vec<RawDocumentBuf>>,
+    held: usize,
+    /// The server has no `applyOps`.
+    is_plain: bool,
+    pub count: u64,
+    skipped: u64,
+}
+
+impl<'a> Replay<'a> {
+    pub fn new(client: &'a mut Client, parameters: &'a Restore, indexes: &'a Indexes) -> Replay<'a> {
+        Replay {
+            client,
+            parameters,
+            indexes,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            transactions: BTreeMap::new(),
+            held: 0,
+            is_plain: false,
+            count: 0,
+            skipped: 0,
+        }
+    }
+
+    /// One entry.
+    pub async fn entry(&mut self, entry: &[u8]) -> Result<()> {
+        self.count += 1;
+        let number = self.count;
+        let entry = RawDocument::from_bytes(entry).map_err(unreadable)?;
+        self.apply(entry).await.context(|| format!("entry {number} of the oplog"))
+    }
+
+    /// After the last entry.
+    pub async fn finish(mut self) -> Result<()> {
+        self.flush().await?;
+        if !self.transactions.is_empty() {
+            // They had not committed at the dump's end: at that moment there was nothing of them.
+            coffer_addon::info!(
+                "{} transactions were under way at the dump's end: not replayed",
+                self.transactions.len()
+            );
+        }
+        if self.skipped > 0 {
+            coffer_addon::info!("{} entries are of what is not restored: not replayed", self.skipped);
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, entry: &RawDocument) -> Result<()> {
+        let object = entry.get_document("o").map_err(unreadable)?;
+        match entry.get_str("op").map_err(unreadable)? {
+            "n" => Ok(()),
+            "i" | "u" | "d" => self.document(entry, object).await,
+            "c" => self.command(entry, object).await,
+            other => Err(Error::Unsupported(format!("it is of a kind ({other}) that this addon does not know"))),
+        }
+    }
+
+    /// Of a document: waits for more to go together.
+    async fn document(&mut self, entry: &RawDocument, object: &RawDocument) -> Result<()> {
+        let (database, collection) = split(entry.get_str("ns").map_err(unreadable)?)?;
+        if collection == "system.indexes" {
+            // How servers up to 3.x made them.
+            let (database, collection) = split(object.get_str("ns").map_err(unreadable)?)?;
+            if self.is_wanted(database, collection) {
+                self.indexes.put(self.parameters.target(database), collection, object.to_owned());
+            }
+            return Ok(());
+        }
+        if !self.is_wanted(database, collection) {
+            return Ok(());
+        }
+        let namespace = format!("{}.{collection}", self.parameters.target(database));
+        let entry = self.rewritten(entry, &namespace, object)?;
+        let size = entry.as_bytes().len();
+        if self.waiting.len() >= MOST || self.waiting_bytes + size > MOST_BYTES {
+            self.flush().await?;
+        }
+        self.waiting_bytes += size;
+        self.waiting.push(entry);
+        Ok(())
+    }
+
+    /// What an entry says to do, without when, where and by whom it was done.
+    fn rewritten(&self, entry: &RawDocument, namespace: &str, object: &RawDocument) -> Result<RawDocumentBuf> {
+        let mut rewritten = rawdoc! { "op": entry.get_str("op").map_err(unreadable)?, "ns": namespace };
+        // Collections have other UUIDs than they had, unless that was asked for.
+        if let (true, Ok(Some(uuid))) = (self.parameters.preserve_uuid, entry.get("ui")) {
+            rewritten.append(cstr!("ui"), uuid);
+        }
+        rewritten.append(cstr!("o"), object);
+        for (name, value) in entry.iter().flatten() {
+            if matches!(name.as_str(), "o2" | "b") {
+                rewritten.append(name, value);
+            }
+        }
+        Ok(rewritten)
+    }
+
+    async fn command(&mut self, entry: &RawDocument, object: &RawDocument) -> Result<()> {
+        let Some(Ok((name, value))) = object.iter().next() else { return Err(unreadable(())) };
+        let (database, _) = split(entry.get_str("ns").map_err(unreadable)?)?;
+        let command = name.as_str();
+        match command {
+            "applyOps" | "commitTransaction" | "abortTransaction" => {
+                return self.transaction(entry, object, command).await;
+            }
+            "renameCollection" => return self.rename(entry, object).await,
+            // Nothing was made yet, or nothing came of it, or nothing was to be changed.
+            "startIndexBuild" | "abortIndexBuild" | "dbCheck" => return Ok(()),
+            "dropDatabase" => {
+                // Its collections were dropped one by one before.
+                if !self.parameters.is_filtered() && fate(database, "") == Fate::Restored {
+                    self.indexes.remove_database(self.parameters.target(database));
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        let RawBsonRef::String(collection) = value else { return Err(unreadable(())) };
+        if !self.is_wanted(database, collection) {
+            return Ok(());
+        }
+        let target = self.parameters.target(database).to_string();
+        match command {
+            "createIndexes" => {
+                let index = object.iter().flatten().skip(1).collect();
+                self.indexes.put(&target, logical(collection), index);
+                return Ok(());
+            }
+            "commitIndexBuild" => {
+                for index in object.get_array("indexes").map_err(unreadable)? {
+                    let RawBsonRef::Document(index) = index.map_err(unreadable)? else { return Err(unreadable(())) };
+                    self.indexes.put(&target, logical(collection), index.to_owned());
+                }
+                return Ok(());
+            }
+            "dropIndexes" | "dropIndex" | "deleteIndexes" | "deleteIndex" => {
+                let index = object.get_str("index").map_err(unreadable)?;
+                self.indexes.remove(&target, logical(collection), index);
+                return Ok(());
+            }
+            "collMod" => {
+                if let Ok(change) = object.get_document("index") {
+                    self.indexes.modify(&target, logical(collection), change);
+                }
+                let rest: RawDocumentBuf =
+                    object.iter().flatten().filter(|(name, _)| name.as_str() != "index").collect();
+                if rest.iter().count() > 1 {
+                    self.alone(entry, &target, &rest).await?;
+                }
+                return Ok(());
+            }
+            "create" => {
+                let has_collation = matches!(object.get("collation"), Ok(Some(_)));
+                self.indexes.begin(&target, logical(collection), has_collation);
+            }
+            "drop" => self.indexes.remove_collection(&target, logical(collection)),
+            "convertToCapped" | "emptycapped" => {}
+            other => {
+                return Err(Error::Unsupported(format!(
+                    "it is the command {other} on {database}.{collection}, which cannot be replayed"
+                )));
+            }
+        }
+        self.alone(entry, &target, object).await
+    }
+
+    /// A command, behind all that waits.
+    async fn alone(&mut self, entry: &RawDocument, target: &str, object: &RawDocument) -> Result<()> {
+        let entry = self.rewritten(entry, &format!("{target}.$cmd"), object)?;
+        self.flush().await?;
+        self.waiting.push(entry);
+        self.flush().await
+    }
+
+    async fn rename(&mut self, entry: &RawDocument, object: &RawDocument) -> Result<()> {
+        let from = split(object.get_str("renameCollection").map_err(unreadable)?)?;
+        let to = split(object.get_str("to").map_err(unreadable)?)?;
+        match (self.is_wanted(from.0, from.1), self.is_wanted(to.0, to.1)) {
+            (true, true) => {}
+            (false, false) => return Ok(()),
+            _ => {
+                return Err(Error::Unsupported(format!(
+                    "{}.{} became {}.{}, and only one of them is restored; restore both, or leave the oplog out with replayOplog",
+                    from.0, from.1, to.0, to.1
+                )));
+            }
+        }
+        let (old, new) = (self.parameters.target(from.0).to_string(), self.parameters.target(to.0).to_string());
+        let mut renamed = rawdoc! { "renameCollection": format!("{old}.{}", from.1), "to": format!("{new}.{}", to.1) };
+        for (name, value) in object.iter().flatten() {
+            match name.as_str() {
+                "stayTemp" => renamed.append(name, value),
+                // The UUID of what it replaced, which is another here.
+                "dropTarget" => renamed.append(name, !matches!(value, RawBsonRef::Boolean(false))),
+                _ => {}
+            }
+        }
+        self.indexes.rename((&old, from.1), (&new, to.1));
+        self.alone(entry, &old, &renamed).await
+    }
+
+    async fn transaction(&mut self, entry: &RawDocument, object: &RawDocument, command: &str) -> Result<()> {
+        let is_true = |name: &str| object.get(name).ok().flatten().is_some_and(super::definition::is_true);
+        // Inserts that were made together have a session too, and are no transaction.
+        let is_group = matches!(entry.get("multiOpType"), Ok(Some(RawBsonRef::Int32(1))));
+        let key = match (entry.get_document("lsid"), entry.get("txnNumber")) {
+            (Ok(session), Ok(Some(RawBsonRef::Int64(number)))) if !is_group => {
+                Some((session.as_bytes().to_vec(), number))
+            }
+            _ => None,
+        };
+        let Some(key) = key else {
+            return if command == "applyOps" { self.nested(object).await } else { Err(unreadable(())) };
+        };
+        if command == "abortTransaction" {
+            self.release(&key);
+            return Ok(());
+        }
+        if command == "applyOps" {
+            self.check_begin(entry, &key)?;
+            if is_true("partialTxn") || is_true("prepare") {
+                self.held += object.as_bytes().len();
+                if self.held > MOST_HELD {
+                    return Err(Error::Unsupported(format!(
+                        "transactions of more than {MOST_HELD} bytes were under way; restore the dump with mongorestore"
+                    )));
+                }
+                self.transactions.entry(key).or_default().push(object.to_owned());
+                return Ok(());
+            }
+        }
+        for held in self.release(&key) {
+            self.nested(&held).await?;
+        }
+        if command == "applyOps" { self.nested(object).await } else { Ok(()) }
+    }
+
+    fn release(&mut self, key: &(Vec<u8>, i64)) -> Vec<RawDocumentBuf> {
+        let held = self.transactions.remove(key).unwrap_or_default();
+        self.held -= held.iter().map(|object| object.as_bytes().len()).sum::<usize>();
+        held
+    }
+
+    /// A transaction of several entries has to be there from its first one on.
+    fn check_begin(&self, entry: &RawDocument, key: &(Vec<u8>, i64)) -> Result<()> {
+        let before = entry.get_document("prevOpTime").and_then(|time| time.get_timestamp("ts"));
+        let has_before = before.is_ok_and(|before| (before.time, before.increment) != (0, 0));
+        if has_before && !self.transactions.contains_key(key) {
+            return Err(Error::Corrupt("it goes on with a transaction whose beginning the dump does not have".into()));
+        }
+        Ok(())
+    }
+
+    async fn nested(&mut self, object: &RawDocument) -> Result<()> {
+        for inner in object.get_array("applyOps").map_err(unreadable)? {
+            let RawBsonRef::Document(inner) = inner.map_err(unreadable)? else { return Err(unreadable(())) };
+            Box::pin(self.apply(inner)).await?;
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&mut self, database: &str, collection: &str) -> bool {
+        let is_wanted =
+            fate(database, collection) == Fate::Restored && self.parameters.selects(database, logical(collection));
+        self.skipped += u64::from(!is_wanted);
+        is_wanted
+    }
+
+    /// Applies what waits.
+    async fn flush(&mut self) -> Result<()> {
+        let entries = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if !self.is_plain {
+            let array: RawArrayBuf = entries.iter().map(|entry| entry.as_ref() as &RawDocument).collect();
+            let mut command = rawdoc! { "applyOps": array };
+            append_concern(&mut command, self.client.hello());
+            match self.client.try_run("admin", command).await? {
+                Ok(reply) => {
+                    check_applied(&reply)?;
+                    return check_concern(&reply);
+                }
+                Err(error) if matches!(error.code, code::COMMAND_NOT_FOUND | code::COMMAND_NOT_SUPPORTED) => {
+                    coffer_addon::info!("the server has no applyOps: the oplog is replayed by ordinary writes");
+                    self.is_plain = true;
+                }
+                Err(error) => return Err(error.during("applyOps")),
+            }
+        }
+        for entry in &entries {
+            plain::apply(self.client, entry).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each of the entries has its own outcome in the reply.
+pub fn check_applied(reply: &RawDocument) -> Result<()> {
+    let Ok(results) = reply.get_array("results") else { return Ok(()) };
+    let failed = results.into_iter().flatten().filter(|result| !super::definition::is_true(*result)).count();
+    if failed > 0 {
+        return Err(Error::Failed(format!("the server could not apply {failed} entries")));
+    }
+    Ok(())
+}
+
+pub fn unreadable<E>(_: E) -> Error {
+    Error::Corrupt("it cannot be read".into())
+}
+
+pub fn split(namespace: &str) -> Result<(&str, &str)> {
+    namespace.split_once('.').ok_or_else(|| Error::Corrupt(format!("{namespace:?} is the name of no collection")))
+}

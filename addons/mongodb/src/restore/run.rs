@@ -1,0 +1,176 @@
+//! What the parts of a restore share, and what follows when all documents have been read.
+
+use super::accounts::Accounts;
+use super::definition::{Accounts as Of, Definition, Fate, fate};
+use super::documents::Documents;
+use super::indexes::Indexes;
+use super::load::Loader;
+use super::oplog::Replay;
+use super::parameters::Restore;
+use super::target::Target;
+use crate::client::Client;
+use crate::layout::{Data, OPLOG};
+use coffer_addon::{Error, Inbox, Incoming, Result, omitted};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+/// Artifacts that are read side by side: each has buffers, which grow with its documents.
+pub const AT_ONCE: usize = 4;
+
+pub struct Run<'a> {
+    pub inbox: &'a Inbox,
+    pub parameters: &'a Restore,
+    pub loader: Loader<'a>,
+    pub indexes: Indexes,
+    pub accounts: Accounts,
+    pub databases: RefCell<BTreeSet<String>>,
+    /// Collections of the dump that are none of the restore's.
+    left_out: RefCell<BTreeSet<String>>,
+    /// All collections of the dump, for parameters that name some.
+    seen: RefCell<BTreeSet<(String, String)>>,
+    pub replayed: Cell<Option<u64>>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(inbox: &'a Inbox, parameters: &'a Restore, loader: Loader<'a>) -> Run<'a> {
+        Run {
+            inbox,
+            parameters,
+            loader,
+            indexes: Indexes::default(),
+            accounts: Accounts::default(),
+            databases: RefCell::default(),
+            left_out: RefCell::default(),
+            seen: RefCell::default(),
+            replayed: Cell::new(None),
+        }
+    }
+
+    /// What becomes of a collection of the dump; none where it was left out by a filter.
+    pub fn fate(&self, database: &str, collection: &str) -> Option<Fate> {
+        let name = super::target::logical(collection);
+        self.seen.borrow_mut().insert((database.into(), name.into()));
+        let fate = fate(database, collection);
+        let leave_out = || self.left_out.borrow_mut().insert(format!("{database}.{name}"));
+        match fate {
+            Fate::Restored if !self.parameters.selects(database, name) => {
+                leave_out();
+                None
+            }
+            Fate::Restored => Some(fate),
+            Fate::Accounts(_) if self.parameters.users_and_roles => Some(fate),
+            Fate::Accounts(_) | Fate::Own => {
+                leave_out();
+                Some(fate)
+            }
+        }
+    }
+
+    /// A collection that is restored.
+    pub fn note(&self, definition: &Definition) {
+        self.databases.borrow_mut().insert(definition.target.clone());
+        self.indexes.add(definition);
+        self.loader.tally.add_table();
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.left_out.borrow().is_empty()
+    }
+
+    /// Parameters that name what the dump does not have. To be asked once all of its collections are known.
+    pub fn check_names(&self) -> Result<()> {
+        let seen = self.seen.borrow();
+        let databases: BTreeSet<&str> = seen.iter().map(|(database, _)| database.as_str()).collect();
+        let of = |database: &str| databases.contains(database);
+        if let Some(unknown) = self.parameters.rename.keys().find(|database| !of(database)) {
+            return Err(Error::InvalidParameter(format!(
+                "rename: the dump has no database {unknown}, only {}",
+                omitted::line(&databases)
+            )));
+        }
+        let mut targets = BTreeSet::new();
+        for database in &databases {
+            let target = self.parameters.target(database);
+            if !targets.insert(target) {
+                return Err(Error::InvalidParameter(format!("rename: two databases would become {target}")));
+            }
+        }
+        let names: Vec<String> = seen.iter().map(|(database, name)| format!("{database}.{name}")).collect();
+        for (parameter, patterns) in [("include", &self.parameters.include), ("exclude", &self.parameters.exclude)] {
+            let unmatched = patterns.without_match(&names);
+            if !unmatched.is_empty() {
+                return Err(Error::InvalidParameter(format!(
+                    "{parameter}: the dump has no collection like {}",
+                    unmatched.join(", ")
+                )));
+            }
+        }
+        let left_out = self.left_out.borrow();
+        if !left_out.is_empty() {
+            coffer_addon::info!("not restored: {}", omitted::line(left_out.iter()));
+        }
+        Ok(())
+    }
+
+    /// Users or roles, which are few.
+    pub async fn accounts(&self, of: Of, incoming: &mut Incoming) -> Result<()> {
+        if !self.parameters.users_and_roles {
+            return drain(incoming).await;
+        }
+        let mut documents = Documents::new(incoming);
+        while let Some((document, _)) = documents.next().await? {
+            self.account(of, document)?;
+        }
+        Ok(())
+    }
+
+    pub fn account(&self, of: Of, document: &[u8]) -> Result<()> {
+        self.loader.tally.add_rows(1);
+        self.loader.tally.add_bytes(document.len() as u64);
+        self.accounts.add(of, document)
+    }
+
+    /// When all documents were sent: they are in, their number is right, the oplog is replayed, views are made.
+    pub async fn settle(&self, leader: &mut Client, oplog: Option<(Incoming, Option<Data>)>) -> Result<()> {
+        self.loader.idle().await;
+        if self.loader.problems.count() == 0 {
+            self.loader.check_counts(leader).await?;
+        }
+        if let Some((mut oplog, expected)) = oplog {
+            self.replay(leader, &mut oplog, expected.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn views(&self, leader: &mut Client, target: &mut Target, definitions: &[Definition]) -> Result<()> {
+        target.views(leader, self.parameters, definitions.iter()).await
+    }
+
+    async fn replay(&self, leader: &mut Client, oplog: &mut Incoming, expected: Option<&Data>) -> Result<()> {
+        if !self.parameters.replay_oplog {
+            coffer_addon::warn!("the oplog is not replayed: collections are of different moments");
+            return drain(oplog).await;
+        }
+        let mut read = Data::new(OPLOG.into());
+        let mut replay = Replay::new(leader, self.parameters, &self.indexes);
+        let mut documents = Documents::new(oplog);
+        while let Some((document, _)) = documents.next().await? {
+            read.add(document);
+            replay.entry(document).await?;
+        }
+        self.replayed.set(Some(replay.count));
+        replay.finish().await?;
+        if expected.is_some_and(|expected| (expected.documents, expected.hash) != (read.documents, read.hash)) {
+            return Err(Error::Corrupt(format!("{OPLOG}: its entries are not those of the dump")));
+        }
+        Ok(())
+    }
+}
+
+/// To its end, so that it is known to be whole.
+pub async fn drain(incoming: &mut Incoming) -> Result<()> {
+    while incoming.fill().await? > 0 {
+        incoming.consume(usize::MAX);
+    }
+    Ok(())
+}
