@@ -3,7 +3,6 @@
 use coffer_addon::descriptor::{Capability, Role};
 use coffer_addon::{Addon, Binding, Ends, Error, Report, Result, testing};
 use futures::io::Cursor;
-use std::process::Command;
 
 #[path = "../examples/recorder.rs"]
 #[allow(dead_code)]
@@ -66,44 +65,8 @@ fn the_descriptor_follows_from_the_declaration() {
 
 #[test]
 fn it_builds_as_a_component_with_no_more_imports_than_it_uses() {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let installed = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", "wasm32-wasip2"])
-        .current_dir(workspace)
-        .output();
-    let installed = installed
-        .ok()
-        .filter(|out| out.status.success())
-        .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_string());
-    if !installed.is_some_and(|libraries| std::path::Path::new(&libraries).exists()) {
-        eprintln!("SKIPPED: the target wasm32-wasip2 is not installed; rustup target add wasm32-wasip2");
-        return;
-    }
-    let build = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--target",
-            "wasm32-wasip2",
-            "--profile",
-            "addon",
-            "-p",
-            "coffer-addon",
-            "--example",
-            "recorder",
-        ])
-        .args(["--message-format", "json"])
-        .current_dir(workspace)
-        .output()
-        .expect("cargo");
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    let messages = String::from_utf8_lossy(&build.stdout);
-    let file = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let files = message["filenames"].as_array()?;
-        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with("recorder.wasm")).map(String::from)
-    });
-    let component = std::fs::read(file.expect("a component was built")).expect("readable");
+    let Some(file) = coffer_test_components::build(&["-p", "coffer-addon", "--example", "recorder"]) else { return };
+    let component = std::fs::read(file).expect("readable");
     assert_eq!(component.get(..8), Some(b"\0asm\x0d\0\x01\0".as_slice()), "no component");
     let imports = |interface: &str| {
         let name = format!("coffer:addon/{interface}@0.1.0");

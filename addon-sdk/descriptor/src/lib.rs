@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// The contract that this crate's shapes belong to, as `package@version` of the WIT.
 pub const CONTRACT: &str = "coffer:addon@0.1.0";
 
+/// The label of an artifact whose contents stand in another one too, by that one's name: it is for other tools, and what the
+/// sink restores comes from the other.
+pub const COPY_OF: &str = "copyOf";
+
 /// One addon: its identity, the Functions it exports and the Tasks it ships.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

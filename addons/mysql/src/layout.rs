@@ -62,7 +62,7 @@ pub const HISTORY_SESSION: &str = "SET @@SESSION.system_versioning_insert_histor
 /// Facts of a dump that a restore has as well: `tables` counts [`Database::tables`], `rows` their rows, `bytes` the lengths of
 /// the files with rows, heads included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Index {
     /// [`FORMAT`].
     pub format: u32,
@@ -90,7 +90,7 @@ pub struct Index {
 
 /// The server that was dumped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Server {
     /// `mysql` or `mariadb`.
     pub flavor: String,
@@ -104,7 +104,7 @@ pub struct Server {
 
 /// A place in the binary log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Position {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -116,7 +116,7 @@ pub struct Position {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Database {
     pub name: String,
     /// [`file_name`] of it.
@@ -142,7 +142,7 @@ pub struct Database {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Table {
     pub name: String,
     /// What the names of its files begin with: `<db>.<table>`.
@@ -162,7 +162,7 @@ pub struct Table {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sequence {
     pub name: String,
     pub file: String,
@@ -173,7 +173,7 @@ pub struct Sequence {
 
 /// A view, a routine, a trigger or an event: what a server keeps with its statement of the session that made it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Program {
     pub kind: ProgramKind,
     pub database: String,
@@ -236,7 +236,7 @@ pub const EVERYBODY: &str = "PUBLIC";
 
 /// An account or a role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Account {
     /// Quoted, as in `GRANT … TO`.
     pub name: String,

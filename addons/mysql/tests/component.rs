@@ -5,49 +5,17 @@
 
 mod support;
 
-use coffer_runtime::{Application, Class, Endpoint, Grants, Linked, Operation, Report, RunError, Runtime};
-use coffer_runtime::{RuntimeOptions, Tls};
+use coffer_runtime::{Application, Class, Endpoint, Linked, Operation, Report, RunError, Tls};
 use coffer_test_servers::{Mysql, MysqlAuth, MysqlOptions, MysqlTls, MysqlVersion};
 use serde_json::json;
-use std::process::Command;
 use support::{server, start};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 const PASSWORD: &str = "s3cret ünd ' \\";
 
 /// The component, built and compiled once; none where the target is not installed.
 async fn component() -> Option<Linked> {
     static COMPONENT: tokio::sync::OnceCell<Option<Linked>> = tokio::sync::OnceCell::const_new();
-    COMPONENT.get_or_init(build).await.clone()
-}
-
-async fn build() -> Option<Linked> {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let libraries =
-        Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-wasip2"]).output().ok()?;
-    if !std::path::Path::new(String::from_utf8_lossy(&libraries.stdout).trim()).exists() {
-        eprintln!("SKIPPED: the target wasm32-wasip2 is not installed; rustup target add wasm32-wasip2");
-        return None;
-    }
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "addon", "-p", "coffer-addon-mysql"])
-        .args(["--message-format", "json"])
-        .current_dir(workspace)
-        .output()
-        .expect("cargo");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let file = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let files = message["filenames"].as_array()?;
-        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with("_mysql.wasm")).map(String::from)
-    });
-    let wasm = std::fs::read(file.expect("a component was built")).expect("readable");
-    let cache = tempfile::tempdir().expect("temp dir");
-    let runtime = Runtime::new(RuntimeOptions { cache: cache.path().join("cache") }).expect("runtime");
-    let compiled = runtime.compile(&wasm).await.expect("compiled");
-    Some(compiled.link(&Grants::all()).expect("linked"))
+    COMPONENT.get_or_init(|| coffer_test_components::addon("coffer-addon-mysql")).await.clone()
 }
 
 fn application(server: &Mysql, user: &str, password: &str, tls: Tls) -> Application {
@@ -62,16 +30,9 @@ fn application(server: &Mysql, user: &str, password: &str, tls: Tls) -> Applicat
 }
 
 async fn wait_ready(component: &Linked, application: Application) -> Result<Report, RunError> {
-    let (_, inbox) = mpsc::channel(1);
-    let (outbox, _from) = mpsc::channel(1);
-    let operation = Operation {
-        application: Some(application),
-        inbox,
-        outbox,
-        cancel: CancellationToken::new(),
-        ..Operation::new("mysql-wait-ready", json!({"timeout": "5s"}))
-    };
-    component.run(operation).await
+    let operation = Operation::new("mysql-wait-ready", json!({"timeout": "5s"}));
+    let operation = Operation { application: Some(application), ..operation };
+    coffer_test_components::run(component, operation, Vec::new()).await.0
 }
 
 #[tokio::test(flavor = "multi_thread")]

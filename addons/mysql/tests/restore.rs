@@ -5,8 +5,12 @@
 
 #[path = "restoring/careful.rs"]
 mod careful;
+#[path = "restoring/hostile.rs"]
+mod hostile;
 #[path = "restoring/interrupted.rs"]
 mod interrupted;
+#[path = "restoring/keys.rs"]
+mod keys;
 mod restoring;
 mod support;
 #[path = "restoring/whole.rs"]
@@ -176,7 +180,7 @@ async fn users_come_with_their_privileges_and_those_that_are_there_stay() {
         let broken = Small::new(&name(), OWN).with_account(
             "`x`@`%`",
             "CREATE USER `x`@`%` IDENTIFIED WITH nonsense BY 'hunter2'",
-            "",
+            "GRANT USAGE ON *.* TO `x`@`%`",
         );
         let failed = restore(server, r#"{"users": true}"#, broken.artifacts()).await.expect_err("nonsense");
         let text = failed.message();
@@ -257,7 +261,8 @@ async fn a_dump_that_is_not_whole_never_restores_well() {
         (without(0), "has to come first, not test_"),
         (without(2), "`orders` has 1 rows after the restore, the dump had 3"),
         (without(last), "metadata did not come"),
-        (changed(last, &|bytes| bytes.clear()), "metadata does not say how many rows"),
+        (changed(last, &|bytes| *bytes = b"# Finished dump\n".to_vec()), "metadata does not say how many rows"),
+        (changed(last, &|bytes| bytes.truncate(bytes.len() - 16)), "metadata does not say that the dump was finished"),
         ([&whole[..], &[artifact("shop.sql", "SELECT 1;\n")]].concat(), "shop.sql belongs to no table"),
         ([&whole[..], &whole[2..3]].concat(), "came twice"),
         (changed(0, &|bytes| bytes.truncate(100)), "coffer.json cannot be read"),

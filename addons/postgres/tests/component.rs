@@ -6,47 +6,15 @@
 mod support;
 
 use coffer_addon::testing::Written;
-use coffer_runtime::{Application, Class, Endpoint, Grants, Linked, Operation, Report, RunError, Runtime};
-use coffer_runtime::{RuntimeOptions, Tls};
+use coffer_runtime::{Application, Class, Endpoint, Linked, Operation, Report, RunError, Tls};
 use serde_json::json;
-use std::process::Command;
 use support::{Server, artifact, server};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// The component, built and compiled once; none where the target is not installed.
 async fn component() -> Option<Linked> {
     static COMPONENT: tokio::sync::OnceCell<Option<Linked>> = tokio::sync::OnceCell::const_new();
-    COMPONENT.get_or_init(build).await.clone()
-}
-
-async fn build() -> Option<Linked> {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let libraries =
-        Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-wasip2"]).output().ok()?;
-    if !std::path::Path::new(String::from_utf8_lossy(&libraries.stdout).trim()).exists() {
-        eprintln!("SKIPPED: the target wasm32-wasip2 is not installed; rustup target add wasm32-wasip2");
-        return None;
-    }
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "addon", "-p", "coffer-addon-postgres"])
-        .args(["--message-format", "json"])
-        .current_dir(workspace)
-        .output()
-        .expect("cargo");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let file = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let files = message["filenames"].as_array()?;
-        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with("_postgres.wasm")).map(String::from)
-    });
-    let wasm = std::fs::read(file.expect("a component was built")).expect("readable");
-    let cache = tempfile::tempdir().expect("temp dir");
-    let runtime = Runtime::new(RuntimeOptions { cache: cache.path().join("cache") }).expect("runtime");
-    let compiled = runtime.compile(&wasm).await.expect("compiled");
-    let grants = Grants::all();
-    Some(compiled.link(&grants).expect("linked"))
+    COMPONENT.get_or_init(|| coffer_test_components::addon("coffer-addon-postgres")).await.clone()
 }
 
 fn application(server: &Server, database: &str, user: &str, password: &str) -> Application {
@@ -60,7 +28,7 @@ fn application(server: &Server, database: &str, user: &str, password: &str) -> A
     }
 }
 
-/// Runs a function; the artifacts are given and taken through bounded channels, as between steps.
+/// Runs a function with these artifacts; those that it gives.
 async fn run(
     component: &Linked,
     application: Application,
@@ -80,50 +48,9 @@ async fn run_until(
     parameters: serde_json::Value,
     given: Vec<Written>,
 ) -> (Result<Report, RunError>, Vec<Written>) {
-    let (into, inbox) = mpsc::channel(1);
-    let (outbox, mut from) = mpsc::channel::<coffer_runtime::ArtifactReader>(1);
-    let cancel = cancel.clone();
-    let operation =
-        Operation { application: Some(application), inbox, outbox, cancel, ..Operation::new(function, parameters) };
-    let give = tokio::spawn(async move {
-        for written in given {
-            let artifact = coffer_runtime::Artifact { name: written.artifact.name, labels: written.artifact.labels };
-            let (mut writer, reader) = coffer_runtime::artifact(artifact, 4);
-            if into.send(reader).await.is_err() {
-                return;
-            }
-            for piece in written.bytes.expect("whole").chunks(50_000) {
-                if writer.write(bytes::Bytes::copy_from_slice(piece)).await.is_err() {
-                    return;
-                }
-            }
-            let _ = writer.finish().await;
-        }
-    });
-    let take = tokio::spawn(async move {
-        let mut readers = Vec::new();
-        while let Some(mut reader) = from.recv().await {
-            readers.push(tokio::spawn(async move {
-                let name = reader.artifact().name.clone();
-                let mut bytes = Vec::new();
-                loop {
-                    match reader.next().await {
-                        Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-                        Ok(None) => break artifact(&name, Ok(bytes)),
-                        Err(error) => break artifact(&name, Err(coffer_addon::Error::Failed(error.to_string()))),
-                    }
-                }
-            }));
-        }
-        let mut taken = Vec::new();
-        for reader in readers {
-            taken.push(reader.await.expect("read"));
-        }
-        taken
-    });
-    let outcome = component.run(operation).await;
-    give.await.expect("given");
-    (outcome, take.await.expect("taken"))
+    let operation = Operation::new(function, parameters);
+    let operation = Operation { application: Some(application), cancel: cancel.clone(), ..operation };
+    coffer_test_components::run(component, operation, given).await
 }
 
 fn fact<'a>(report: &'a Report, name: &str) -> &'a str {

@@ -10,6 +10,7 @@ use crate::outcome::{Done, Finding};
 use crate::proxy::{Direction, Fault};
 use crate::refusals::idle;
 use crate::step::{Handles, Ran};
+use coffer_addon_descriptor::COPY_OF;
 use coffer_runtime::{ARTIFACT_BYTES_AHEAD, Artifact, Class};
 use std::cell::Cell;
 use std::time::Instant;
@@ -244,8 +245,10 @@ impl Kit<'_> {
         let first = self.roles.sink.as_ref().map(|sink| sink.first.clone()).unwrap_or_default();
         let artifacts = || self.source.iter().flat_map(|whole| &whole.artifacts);
         let is_first = |taken: &&Taken| first.contains(&taken.artifact.name);
+        // A sink has to read what is for other tools to its end too, as all of a snapshot is checked; but not to mind it.
+        let is_copy = |taken: &&Taken| taken.artifact.labels.iter().any(|(label, _)| label == COPY_OF);
         // Data rather than an index of it, where there are both.
-        let data = artifacts().filter(|taken| !is_first(taken)).max_by_key(|taken| taken.length);
+        let data = artifacts().filter(|taken| !is_first(taken) && !is_copy(taken)).max_by_key(|taken| taken.length);
         let index = artifacts().find(is_first);
         let victim = match harm {
             Harm::FirstGarbled => index,

@@ -13,7 +13,6 @@ use coffer_runtime::{Application, Capability, Endpoint, Grants, Linked, Runtime,
 use serde_json::Map;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -72,33 +71,10 @@ impl Scene {
 fn components() -> Option<&'static [PathBuf; 2]> {
     static COMPONENTS: OnceLock<Option<[PathBuf; 2]>> = OnceLock::new();
     let build = || {
-        let libraries =
-            Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-wasip2"]).output().ok()?;
-        if !Path::new(String::from_utf8_lossy(&libraries.stdout).trim()).exists() {
-            eprintln!("SKIPPED: the target wasm32-wasip2 is not installed; rustup target add wasm32-wasip2");
-            return None;
-        }
-        let notes = build(&["-p", "coffer-addon", "--example", "notes"], "notes.wasm");
-        Some([notes, build(&["-p", "coffer-test-faulty"], "coffer_test_faulty.wasm")])
+        let notes = coffer_test_components::build(&["-p", "coffer-addon", "--example", "notes"])?;
+        Some([notes, coffer_test_components::build(&["-p", "coffer-test-faulty"])?])
     };
     COMPONENTS.get_or_init(build).as_ref()
-}
-
-fn build(what: &[&str], name: &str) -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "addon", "--message-format", "json"])
-        .args(what)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let file = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let files = message["filenames"].as_array()?;
-        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(name)).map(PathBuf::from)
-    });
-    file.expect("a component was built")
 }
 
 async fn linked(component: &Path) -> (Vec<Capability>, Linked, TempDir) {
@@ -206,6 +182,15 @@ async fn a_sink_that_believes_what_it_is_handed() {
     fails("believes-broken-files", &["sink/*"], &["sink/broken"]).await;
     fails("counts-nothing", &["sink/*"], &["sink/half", "sink/half-at-line-end", "sink/tail"]).await;
     fails("passes-over-others", &["sink/*"], &["sink/unknown"]).await;
+}
+
+/// What is for other tools is read, and not restored from: only damage to the rest is damage, and the addon says which is which.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_for_other_tools() {
+    let damaged = ["sink/missing", "sink/half", "sink/half-at-line-end", "sink/tail", "sink/broken", "sink/garbled"];
+    fails("writes-a-copy", &damaged, &[]).await;
+    let unnoticed = ["sink/missing", "sink/half", "sink/tail", "sink/garbled"];
+    fails("hides-that-it-is-a-copy", &damaged, &unnoticed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

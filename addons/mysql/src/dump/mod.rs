@@ -18,6 +18,7 @@ use crate::client::{Client, Login, stoppable};
 use crate::layout::{self, FORMAT, GRANTS, INDEX, Index, MAX_INDEX, METADATA, Server, USERS};
 use crate::parameters::{Dump, NonTransactional};
 use crate::session;
+use coffer_addon::descriptor::COPY_OF;
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{Application, Error, Outbox, Report, Result, omitted};
 use futures::future::{try_join, try_join_all};
@@ -95,7 +96,8 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         definitions.push((GRANTS.to_string(), files::grants(&index)));
     }
     for (name, text) in definitions {
-        outbox.file(name).label("mediaType", "application/sql").write_all(&text).await?;
+        let file = outbox.file(name).label("mediaType", "application/sql").label(COPY_OF, INDEX);
+        file.write_all(&text).await?;
     }
 
     let expected = tables.iter().map(|table| table.index.estimated_bytes).sum();

@@ -14,7 +14,13 @@ pub struct Counts(BTreeMap<String, u64>);
 impl Counts {
     pub async fn read(incoming: &mut Incoming) -> Result<Counts> {
         let bytes = incoming.read_all(MAX).await?;
-        Self::parse(std::str::from_utf8(&bytes)?)
+        let text = std::str::from_utf8(&bytes)?;
+        // The dump's last line: what was cut off behind a table's section would not be missed otherwise.
+        let last = text.strip_suffix('\n').and_then(|text| text.lines().next_back());
+        if !last.is_some_and(|line| line.starts_with("# Finished")) {
+            return Err(Error::Corrupt(format!("{METADATA} does not say that the dump was finished: it is not whole")));
+        }
+        Self::parse(text)
     }
 
     pub fn rows(&self, file: &str) -> Option<u64> {

@@ -1,19 +1,22 @@
 //! mysql-restore: a sink that makes databases from a dump of mysql-dump.
 //!
 //! The index comes first and has everything but the rows. So all that can be wrong with names, the target and definers is
-//! seen before anything is touched. Then: accounts, sequences and tables, routines, rows as their files arrive,
-//! views, triggers, privileges, and last events. It stops at the first error, which names the object.
+//! seen before anything is touched. Then: accounts, sequences and tables, routines, rows as their files arrive, large tables'
+//! keys, views, triggers, privileges, and last events. It stops at the first error, which names the object.
 
 mod accounts;
 mod counts;
+mod keys;
 mod parameters;
 mod plan;
 mod rewrite;
 mod rows;
 mod schema;
 mod session;
+mod shape;
 mod statements;
 mod target;
+mod values;
 mod words;
 
 pub use parameters::{Definer, Restore};
@@ -22,6 +25,7 @@ use crate::client::{Flavor, Login, stoppable};
 use crate::layout::Index;
 use accounts::Grants;
 use coffer_addon::{Application, Inbox, Report, Result};
+use keys::Late;
 use plan::Plan;
 use session::{Purpose, Session};
 
@@ -42,8 +46,9 @@ async fn run(application: &Application, login: &Login, inbox: &Inbox, parameters
     let accounts = if parameters.users { accounts::make(&mut leader, &plan).await? } else { Vec::new() };
     let mut grants = Grants::new(&plan, &accounts);
     grants.try_all(&mut leader).await?;
+    let late = Late::of(&plan);
     if index.schema {
-        schema::tables_and_routines(&mut leader, &plan).await?;
+        schema::tables_and_routines(&mut leader, &plan, &late).await?;
     }
     let with_rows = plan.tables_with_rows().count();
     // One table alone may come in many files; without any, somebody has to read the others.
@@ -53,6 +58,7 @@ async fn run(application: &Application, login: &Login, inbox: &Inbox, parameters
         sessions.push(Session::open(application, login, Purpose::Rows).await?);
     }
     let loaded = rows::load(&mut sessions, &plan, inbox).await?;
+    late.build(&mut sessions, &plan).await?;
     for session in sessions {
         session.client.close().await;
     }

@@ -2,6 +2,7 @@
 
 use super::parameters::Restore;
 use super::rewrite::Renames;
+use super::shape;
 use crate::catalog;
 use crate::layout::{Database, FORMAT, INDEX, Index, MAX_INDEX, Program, Table};
 use crate::sql::identifier;
@@ -36,7 +37,15 @@ fn parse(bytes: &[u8]) -> Result<Index> {
             "{INDEX} has the format {format}; this addon reads {FORMAT}, use the version that wrote the dump"
         )));
     }
-    serde_json::from_slice(bytes).map_err(unreadable)
+    serde_json::from_slice(bytes).map_err(|error| {
+        // Later versions may add fields within a format, and to pass over one could lose what it says.
+        if error.to_string().contains("unknown field") || error.to_string().contains("unknown variant") {
+            return Error::Unsupported(format!(
+                "{INDEX} has what this addon does not know ({error}); use the version that wrote the dump, or a later one"
+            ));
+        }
+        unreadable(error)
+    })
 }
 
 /// The index and the names that its databases get.
@@ -48,6 +57,7 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub fn new(index: &'a Index, parameters: &'a Restore) -> Result<Plan<'a>> {
+        shape::check(index)?;
         let there: BTreeSet<&str> = index.databases.iter().map(|database| database.name.as_str()).collect();
         let mut renames = BTreeMap::new();
         for (old, new) in &parameters.rename {

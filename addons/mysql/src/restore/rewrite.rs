@@ -153,7 +153,7 @@ impl<'a> Renames<'a> {
 }
 
 /// Any bytes as text: each as the character of its number.
-fn widen(bytes: &[u8]) -> String {
+pub fn widen(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 

@@ -4,6 +4,7 @@ use super::counts::Counts;
 use super::plan::Plan;
 use super::session::Session;
 use super::statements::{Statement, Statements};
+use super::values::Head;
 use crate::layout::{self, Database, Table};
 use crate::sql::literal;
 use coffer_addon::work::Tally;
@@ -94,9 +95,11 @@ impl<'a> Loader<'a> {
         let target = self.plan.target(&database.name);
         session.enter(target).await?;
         let limit = session.client.max_packet();
+        let head = Head::of(table);
         let mut statements = Statements::new(incoming, limit);
         while let Some(Statement { sql, length }) = statements.next().await? {
             if sql.starts_with(INSERT) {
+                head.check(sql).map_err(|reason| Error::Corrupt(reason.into()))?;
                 let rows = insert(session, sql, target, &table.name).await?;
                 self.tally.add_rows(rows);
                 *self.rows.borrow_mut().entry((&database.name, &table.name)).or_default() += rows;

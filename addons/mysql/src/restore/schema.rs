@@ -1,12 +1,13 @@
 //! What is made besides rows: tables, sequences and routines in front of them; views, triggers and events behind.
 
+use super::keys::Late;
 use super::parameters::Definer;
 use super::plan::Plan;
 use super::rewrite::{Wording, to_current_user};
 use super::session::{Remarks, Session};
 use super::target;
 use crate::layout::{Database, Program, Sql};
-use crate::sql::identifier;
+use crate::sql::{identifier, literal};
 use coffer_addon::host::{self, Level};
 use coffer_addon::{Context as _, Error, Result};
 
@@ -20,7 +21,7 @@ const CHANGED: [u16; 2] = [1071, 1246];
 const DEPRECATED: [u16; 5] = [1287, 1681, 3719, 3778, 4079];
 
 /// Everything that rows need, and what views may call.
-pub async fn tables_and_routines(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
+pub async fn tables_and_routines(session: &mut Session, plan: &Plan<'_>, late: &Late<'_>) -> Result<()> {
     // A table's default may come from another database's sequence.
     for database in &plan.index.databases {
         for sequence in &database.sequences {
@@ -29,7 +30,7 @@ pub async fn tables_and_routines(session: &mut Session, plan: &Plan<'_>) -> Resu
     }
     for database in &plan.index.databases {
         for table in &database.tables {
-            run(session, plan, database, &table.create, "table", &table.name).await?;
+            run(session, plan, database, &late.create(table), "table", &table.name).await?;
         }
     }
     for database in &plan.index.databases {
@@ -91,7 +92,7 @@ async fn run(
 }
 
 /// The server took the statement, and has remarks: not to be lost, and some of them say that it made something else.
-fn pass_on(object: &str, remarks: &Remarks) -> Result<()> {
+pub fn pass_on(object: &str, remarks: &Remarks) -> Result<()> {
     for remark in remarks {
         let text = remark.without_values().message().to_string();
         if CHANGED.contains(&remark.number) {
@@ -128,7 +129,7 @@ async fn program(
     }
     let database = plan.target(&program.database);
     session.enter(database).await.context(failed)?;
-    let collate = |collation: &str| format!("ALTER DATABASE {} COLLATE {collation}", identifier(database));
+    let collate = |collation: &str| format!("ALTER DATABASE {} COLLATE {}", identifier(database), literal(collation));
     if let Some((then, _)) = collation {
         session.client.execute(&collate(then)).await.context(failed)?;
     }

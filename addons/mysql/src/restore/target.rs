@@ -13,10 +13,23 @@ use std::collections::{BTreeMap, BTreeSet};
 struct There {
     charset: String,
     collation: String,
-    /// Name and type, as information_schema.tables has them.
+    /// Type by name, as information_schema.tables has them; by name in small letters where the server folds.
     tables: BTreeMap<String, String>,
+    folds: bool,
     /// Routines and events, as an error names them.
     others: Vec<String>,
+}
+
+impl There {
+    /// The type of what has a table's name.
+    fn table(&self, name: &str) -> Option<&str> {
+        self.tables.get(&folded(name, self.folds)).map(String::as_str)
+    }
+}
+
+/// A name as it is compared: where `lower_case_table_names` is not 0, `A` and `a` are one.
+fn folded(name: &str, folds: bool) -> String {
+    if folds { name.to_lowercase() } else { name.to_string() }
 }
 
 /// Looks at everything that could stand in the way. Changes nothing.
@@ -72,8 +85,7 @@ async fn check_time_zones(session: &mut Session, plan: &Plan<'_>) -> Result<()> 
 /// Servers disagree on whether `A` and `a` are one name.
 async fn check_names(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
     let source = plan.index.server.lower_case_table_names;
-    let row = session.client.query_one("SELECT @@lower_case_table_names AS setting").await?;
-    let target: u32 = row.parse("setting")?;
+    let target = case(session).await?;
     let mut databases = BTreeSet::new();
     for database in plan.index.databases.iter().map(|database| plan.target(&database.name)) {
         if target != 0 && !databases.insert(database.to_lowercase()) {
@@ -104,23 +116,40 @@ async fn check_names(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
     Ok(())
 }
 
+/// `lower_case_table_names`.
+async fn case(session: &mut Session) -> Result<u32> {
+    let row = session.client.query_one("SELECT @@lower_case_table_names AS setting").await?;
+    row.parse("setting")
+}
+
 async fn look(session: &mut Session, database: &str) -> Result<Option<There>> {
-    let name = literal(database);
+    let folds = case(session).await? != 0;
+    // What information_schema compares by is not what the server does.
+    let is_it = if folds {
+        format!("LOWER(schema_name) = {}", literal(&folded(database, folds)))
+    } else {
+        format!("schema_name = {}", literal(database))
+    };
     let rows = session
         .client
         .query(&format!(
-            "SELECT default_character_set_name AS charset, default_collation_name AS collation \
-             FROM information_schema.schemata WHERE schema_name = {name}"
+            "SELECT schema_name AS name, default_character_set_name AS charset, default_collation_name AS collation \
+             FROM information_schema.schemata WHERE {is_it}"
         ))
         .await?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(row) =
+        rows.iter().find(|row| row.at(0).is_some_and(|name| folded(name, folds) == folded(database, folds)))
+    else {
+        return Ok(None);
+    };
     let (charset, collation) = (row.get("charset")?.to_string(), row.get("collation")?.to_string());
+    let name = literal(row.get("name")?);
     let mut tables = BTreeMap::new();
     let sql = format!(
         "SELECT table_name AS name, table_type AS type FROM information_schema.tables WHERE table_schema = {name}"
     );
     for row in session.client.query(&sql).await? {
-        tables.insert(row.get("name")?.to_string(), row.get("type")?.to_string());
+        tables.insert(folded(row.get("name")?, folds), row.get("type")?.to_string());
     }
     let mut others = Vec::new();
     let sql = format!(
@@ -131,7 +160,7 @@ async fn look(session: &mut Session, database: &str) -> Result<Option<There>> {
     for row in session.client.query(&sql).await? {
         others.push(row.get("name")?.to_string());
     }
-    Ok(Some(There { charset, collation, tables, others }))
+    Ok(Some(There { charset, collation, tables, folds, others }))
 }
 
 /// Rows alone go into tables that are there, are empty, and do nothing by themselves.
@@ -141,7 +170,7 @@ async fn check_tables(session: &mut Session, plan: &Plan<'_>, database: &Databas
     let with_rows = || database.tables.iter().filter(|table| table.rows);
     for table in with_rows() {
         let name = plan.table(database, table);
-        if !there.tables.contains_key(&table.name) {
+        if there.table(&table.name).is_none() {
             return Err(Error::InvalidParameter(format!(
                 "table {name} is not there, and the dump has rows alone; restore its schema first"
             )));
@@ -163,12 +192,16 @@ async fn check_tables(session: &mut Session, plan: &Plan<'_>, database: &Databas
         )));
     }
     let sql = format!(
-        "SELECT trigger_name AS name, event_object_table AS tab FROM information_schema.triggers WHERE event_object_schema = {}",
-        literal(target)
+        "SELECT trigger_name AS name, event_object_table AS tab FROM information_schema.triggers WHERE {}",
+        if there.folds {
+            format!("LOWER(event_object_schema) = {}", literal(&folded(target, true)))
+        } else {
+            format!("event_object_schema = {}", literal(target))
+        }
     );
     for row in session.client.query(&sql).await? {
         let (trigger, of) = (row.get("name")?, row.get("tab")?);
-        if with_rows().any(|table| table.name == of) {
+        if with_rows().any(|table| folded(&table.name, there.folds) == folded(of, there.folds)) {
             return Err(Error::InvalidParameter(format!(
                 "table {target}.{of} has the trigger {trigger}, which would act on every row; drop it before rows are restored"
             )));
@@ -269,6 +302,7 @@ pub async fn prepare(session: &mut Session, plan: &Plan<'_>) -> Result<()> {
                 }
                 if (&there.charset, &there.collation) != (&database.charset, &database.collation) {
                     let (charset, collation) = (&database.charset, &database.collation);
+                    let (charset, collation) = (literal(charset), literal(collation));
                     let sql =
                         format!("ALTER DATABASE {} CHARACTER SET {charset} COLLATE {collation}", identifier(target));
                     session.client.execute(&sql).await.context(|| format!("unable to change database {target}"))?;
@@ -310,7 +344,7 @@ async fn clear(session: &mut Session, plan: &Plan<'_>, database: &Database, ther
     let sequences = database.sequences.iter().map(|sequence| &sequence.name);
     let views = plan.index.views.iter().filter(of_database).map(|view| &view.name);
     for name in views.chain(tables).chain(sequences) {
-        let kind = match there.tables.get(name).map(String::as_str) {
+        let kind = match there.table(name) {
             None => continue,
             Some("VIEW") => "VIEW",
             Some("SEQUENCE") => "SEQUENCE",

@@ -191,14 +191,49 @@ async fn names_in_other_cases_are_renamed_where_case_does_not_count() {
         // With the old name there would be no such table.
         assert_eq!(query(&server, "SELECT owed FROM copy.debts ORDER BY name"), "6.75\n7.00");
 
-        let mut second = small.index.databases[0].clone();
-        (second.name, second.file) = ("store".into(), "store".into());
-        small.index.databases.push(second);
+        small.index.databases.extend(Small::new("store", OWN).index.databases);
         let refused = restore(&server, r#"{"rename": {"shop": "STORE"}}"#, small.artifacts()).await;
         assert!(
             matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("two databases would become")),
             "{refused:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_in_other_cases_is_found_where_case_does_not_count() {
+    let options =
+        MysqlOptions { settings: vec![("lower-case-table-names".into(), "1".into())], ..MysqlOptions::default() };
+    for version in [MysqlVersion::MariaDb1011, MysqlVersion::MariaDb118] {
+        let Some(server) = start(version, &options) else { continue };
+        let mut small = Small::new("Shop", OWN);
+        let customers = &mut small.index.databases[0].tables[1];
+        (customers.name, customers.file) = ("Customers".into(), "Shop.Customers".into());
+        customers.create = customers.create.text().replace("`customers`", "`Customers`").into();
+        for file in &mut small.files {
+            file.artifact.name = file.artifact.name.replace("customers", "Customers");
+            let rows = file.bytes.as_mut().expect("rows");
+            let place = rows.windows(11).position(|window| window == b"`customers`");
+            if let Some(place) = place {
+                rows[place + 1] = b'C';
+            }
+        }
+        small.metadata = small.metadata.replace("`customers`", "`Customers`");
+        restore(&server, "{}", small.artifacts()).await.expect("restored");
+        let refused = restore(&server, "{}", small.artifacts()).await;
+        assert!(
+            matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("is not empty") && text.contains("overwrite")),
+            "{refused:?}"
+        );
+        restore(&server, r#"{"overwrite": true}"#, small.artifacts()).await.expect("restored");
+        assert_eq!(query(&server, "SELECT owed FROM shop.debts ORDER BY name"), "6.75\n7.00");
+        // Rows alone, into tables that are there by other names.
+        query(&server, "DROP TRIGGER shop.noted");
+        small.index.schema = false;
+        restore(&server, r#"{"overwrite": true}"#, small.artifacts()).await.expect("restored");
+        query(&server, "CREATE TRIGGER shop.acts BEFORE INSERT ON shop.customers FOR EACH ROW SET NEW.id = 0");
+        let refused = restore(&server, r#"{"overwrite": true}"#, small.artifacts()).await;
+        assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("acts")), "{refused:?}");
     }
 }
 

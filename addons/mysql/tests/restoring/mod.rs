@@ -202,7 +202,10 @@ impl Small {
         Small {
             index,
             files,
-            metadata: format!("# Started\n[config]\nquote-character = BACKTICK\n\n{}", metadata.collect::<String>()),
+            metadata: format!(
+                "# Started\n[config]\nquote-character = BACKTICK\n\n{}# Finished dump at: 2026-01-02 03:04:05\n",
+                metadata.collect::<String>()
+            ),
         }
     }
 

@@ -1,7 +1,7 @@
 //! An addon for the notes of `addon-sdk/examples/notes-server.rs` that gets wrong what its binding's parameter `fault` names:
 //! what the conformance kit has to see. Without a fault it is a good one.
 
-use coffer_addon::descriptor::{Task, TaskStep};
+use coffer_addon::descriptor::{COPY_OF, Task, TaskStep};
 use coffer_addon::{
     Addon, Application, Connection, Error, Function, Inbox, Outbox, Report, Result, TlsMode, host, info,
 };
@@ -10,6 +10,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 const FILE: &str = "notes.txt";
+/// For other tools, when it is written at all.
+const COPY: &str = "notes.copy";
 const HEADER: &str = "notes 1 ";
 
 #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
@@ -83,6 +85,16 @@ async fn read(application: &Application, outbox: &Outbox, faults: Faults<'_>) ->
         }
         file.write(&hoard).await?;
         file.finish().await?;
+        if faults.has("writes-a-copy") || faults.has("hides-that-it-is-a-copy") {
+            let copy = outbox.file(COPY);
+            let copy = if faults.has("writes-a-copy") { copy.label(COPY_OF, FILE) } else { copy };
+            let mut copy = copy.open();
+            // Larger than what it is taken for a copy of.
+            for _ in 0..=2 * rows {
+                copy.write(&[b'x'; 128]).await?;
+            }
+            copy.finish().await?;
+        }
         Ok((server, Report::new().fact("rows", rows).fact("bytes", bytes)))
     };
     if faults.has("cleans-up-for-ever") {
@@ -132,7 +144,16 @@ async fn write(application: &Application, inbox: &Inbox, faults: Faults<'_>) -> 
     if !faults.has("reads-no-text") {
         std::str::from_utf8(notes)?;
     }
-    match inbox.next().await {
+    let mut other = inbox.next().await;
+    if faults.has("writes-a-copy") || faults.has("hides-that-it-is-a-copy") {
+        while let Some(copy) = other.as_mut().filter(|other| other.artifact.name == COPY) {
+            while copy.fill().await? > 0 {
+                copy.consume(usize::MAX);
+            }
+            other = inbox.next().await;
+        }
+    }
+    match other {
         Some(other) if !faults.has("passes-over-others") => {
             return Err(Error::Corrupt(format!("{} is none of mine", other.artifact.name)));
         }
