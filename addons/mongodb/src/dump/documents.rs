@@ -1,5 +1,6 @@
 //! Documents, from the read buffer into their files.
 
+use super::counts::Counts;
 use super::splitting::Range;
 use crate::catalog::{self, Found};
 use crate::client::{Client, Cursor};
@@ -10,6 +11,9 @@ use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{ArtifactWriter, Error, Outbox, Result};
 use futures::lock::{Mutex, MutexGuard};
 use std::cell::{Cell, RefCell};
+
+/// Of a large document: as much as the host takes at once.
+const PIECE: usize = 256 << 10;
 
 /// One piece of the work.
 pub struct Piece<'a> {
@@ -68,6 +72,7 @@ pub struct Documents<'a> {
     pub tally: &'a Tally,
     /// The moment to read them of.
     pub snapshot: Option<Timestamp>,
+    pub counts: &'a Counts,
 }
 
 impl Documents<'_> {
@@ -91,26 +96,39 @@ impl Documents<'_> {
     async fn piece(&self, client: &mut Client, piece: &Piece<'_>) -> Result<()> {
         let file = piece.file;
         let mut cursor = client.query(&file.found.database, self.command(client, piece)).await?;
-        self.copy(&mut cursor, file).await?;
+        self.copy(&mut cursor, piece).await?;
         cursor.close().await?;
         unchanged(client, file.found).await?;
         file.left.set(file.left.get().saturating_sub(1));
         if file.left.get() == 0
             && let Some(writer) = file.writer(self.outbox).await.take()
         {
+            let read = file.data.borrow().documents;
+            if file.filter.is_none() {
+                self.counts.look(client, file.found, read).await?;
+            }
             writer.finish().await?;
         }
         Ok(())
     }
 
-    async fn copy(&self, cursor: &mut Cursor<'_>, file: &File<'_>) -> Result<()> {
+    async fn copy(&self, cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<()> {
+        let file = piece.file;
         while let Some(batch) = cursor.next_batch().await? {
             let mut writer = file.writer(self.outbox).await;
             let Some(writer) = writer.as_mut() else { continue };
             let (mut documents, mut bytes) = (0, 0);
             for document in batch.documents() {
+                if piece.range.ends_before(document) {
+                    return Err(Error::Unsupported(
+                        "the server does not keep to ranges of an index; set splitSize to 0".into(),
+                    ));
+                }
                 file.data.borrow_mut().add(document);
-                writer.write(document).await?;
+                // A large one in pieces: whole, it would be in the writer's memory as well as in the reader's.
+                for piece in document.chunks(PIECE) {
+                    writer.write(piece).await?;
+                }
                 documents += 1;
                 bytes += u64::try_from(document.len()).unwrap_or(u64::MAX);
             }

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`point`] | the moment that the dump is of |
 //! | [`documents`] | collections read into their files |
+//! | [`counts`] | whether all of them were |
 //! | [`splitting`] | large collections cut into ranges |
 //! | [`oplog`] | what was written meanwhile |
 //! | [`sessions`] | what keeps cursors alive, and what ends them |
 
+mod counts;
 mod documents;
 mod oplog;
 mod point;
@@ -22,6 +24,7 @@ use crate::restore::extjson::Json;
 use bson::raw::RawDocumentBuf;
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{Application, Error, Outbox, Report, Result};
+use counts::{Counts, During};
 use documents::{Documents, File, has_documents};
 use futures::future::try_join_all;
 use point::Plan;
@@ -49,7 +52,9 @@ struct Run<'a> {
 impl Run<'_> {
     async fn run(&self, mut parameters: Dump) -> Result<Report> {
         if parameters.databases.is_empty() {
-            parameters.databases.extend(self.login.database.clone());
+            // A URL names `admin` to say where its user is, not what to dump.
+            let named = self.login.database.clone().filter(|name| !catalog::OWN.contains(&name.as_str()));
+            parameters.databases.extend(named);
         }
         let filtered = parameters.filtered();
         let members = Members::ask(self.application, self.login).await?;
@@ -77,19 +82,29 @@ impl Run<'_> {
         found.iter().for_each(|_| tally.add_table());
         let databases = selection.databases.len();
         coffer_addon::info!("dumping {} collections of {databases} databases from {endpoint}", found.len());
+        let counts = Counts::default();
         let data = if parameters.schema_only {
             vec![None; found.len()]
         } else {
-            self.read(&mut leader, &endpoint, &parameters, &found, (&plan, snapshot), &tally).await?
+            let shared = Documents { outbox: self.outbox, tally: &tally, snapshot, counts: &counts };
+            self.read(&mut leader, &endpoint, &parameters, &found, &plan, &shared).await?
         };
 
-        let (consistency, oplog) = match plan {
-            Plan::Oplog { start } => {
-                let (data, end) = oplog::dump(&mut leader, self.outbox, start).await?;
+        let (consistency, oplog) = match (plan, snapshot) {
+            (Plan::Oplog { start }, _) => {
+                let oplog::Window { data, end, written } = oplog::dump(&mut leader, self.outbox, start).await?;
+                counts.check(&mut leader, During::Oplog(&written)).await?;
                 (Consistency::Oplog { start, end }, Some(data))
             }
-            Plan::Snapshot => (Consistency::Snapshot { at: snapshot.unwrap_or_default() }, None),
-            Plan::None(why) => (Consistency::None { why }, None),
+            (_, Some(at)) => {
+                counts.check(&mut leader, During::Snapshot(at)).await?;
+                (Consistency::Snapshot { at }, None)
+            }
+            (Plan::None(why), _) => {
+                counts.check(&mut leader, During::Unknown).await?;
+                (Consistency::None { why }, None)
+            }
+            (Plan::Snapshot, None) => return Err(Error::Failed("the snapshot has no moment".into())),
         };
         let index = Index {
             format: FORMAT,
@@ -164,8 +179,8 @@ impl Run<'_> {
         endpoint: &str,
         parameters: &Dump,
         found: &[Found],
-        (plan, snapshot): (&Plan, Option<Timestamp>),
-        tally: &Tally,
+        plan: &Plan,
+        shared: &Documents<'_>,
     ) -> Result<Vec<Option<Data>>> {
         let files: Vec<Option<File<'_>>> = found.iter().map(|found| self.file(found)).collect();
         let mut pieces = Vec::new();
@@ -189,7 +204,6 @@ impl Run<'_> {
                 _ => None,
             },
         };
-        let shared = Documents { outbox: self.outbox, tally, snapshot };
         let work = try_join_all(workers.iter_mut().map(|worker| shared.work(worker, &queue)));
         if let Err(error) = watch.during(work).await {
             watch.end(workers).await;
@@ -236,7 +250,10 @@ fn filters(parameters: &Dump) -> Result<BTreeMap<String, RawDocumentBuf>> {
     let filter = |(name, text): (&String, &String)| {
         let filter = Json::parse(text.as_bytes()).and_then(|json| json.document());
         let filter = filter.map_err(|error| {
-            Error::InvalidParameter(format!("query: that of {name} is no document in extended JSON: {}", error.message()))
+            Error::InvalidParameter(format!(
+                "query: that of {name} is no document in extended JSON: {}",
+                error.message()
+            ))
         })?;
         Ok((name.clone(), filter))
     };
@@ -247,8 +264,7 @@ fn filters(parameters: &Dump) -> Result<BTreeMap<String, RawDocumentBuf>> {
 fn without_snapshots(leader: &Client, found: &[Found]) -> Vec<String> {
     let capped = leader.version().is_since(point::SNAPSHOTS_OF_CAPPED);
     let cannot = |found: &&Found| {
-        has_documents(found)
-            && (catalog::OWN.contains(&found.database.as_str()) || (found.is_capped() && !capped))
+        has_documents(found) && (catalog::OWN.contains(&found.database.as_str()) || (found.is_capped() && !capped))
     };
     found.iter().filter(cannot).map(Found::namespace).collect()
 }

@@ -8,16 +8,53 @@ use crate::layout::{self, Data, Timestamp};
 use bson::raw::{RawBsonRef, RawDocument};
 use bson::rawdoc;
 use coffer_addon::{ArtifactWriter, Error, Outbox, Result};
+use std::collections::BTreeSet;
 
-/// Writes the entries from `start` on, to the newest one; gives that one's time.
-pub async fn dump(client: &mut Client, outbox: &Outbox, start: Timestamp) -> Result<(Data, Timestamp)> {
+/// Which collections the entries are about.
+#[derive(Debug, Default)]
+pub struct Written {
+    collections: BTreeSet<String>,
+    /// Of some it is not told: transactions, and what is no plain write.
+    others: bool,
+}
+
+impl Written {
+    /// Whether something may have been written to a collection.
+    pub fn is_to(&self, namespace: &str) -> bool {
+        self.others || self.collections.contains(namespace)
+    }
+
+    fn add(&mut self, entry: &RawDocument) {
+        match entry.get_str("op") {
+            Ok("i" | "u" | "d") => {
+                let namespace = namespace(entry);
+                if !self.collections.contains(namespace) {
+                    self.collections.insert(namespace.into());
+                }
+            }
+            Ok("n") => {}
+            _ => self.others = true,
+        }
+    }
+}
+
+/// What [`dump`] found.
+pub struct Window {
+    pub data: Data,
+    /// The newest entry's time.
+    pub end: Timestamp,
+    pub written: Written,
+}
+
+/// Writes the entries from `start` on, to the newest one.
+pub async fn dump(client: &mut Client, outbox: &Outbox, start: Timestamp) -> Result<Window> {
     // An entry is there before anybody can read what it tells of. Nothing of it may be undone afterwards.
     let end = point::newest(client).await??;
     point::settled(client, end).await?;
     point::check_oplog(client, start).await?;
     let mut writer = outbox.file(layout::OPLOG).label("mediaType", "application/bson").open();
-    let data = match copy(client, &mut writer, (start, end)).await {
-        Ok(data) => data,
+    let (data, written) = match copy(client, &mut writer, (start, end)).await {
+        Ok(copied) => copied,
         Err(error) => return Err(writer.fail(error.context("unable to dump the oplog")).await),
     };
     // Before the entries are said to be whole: those that were read first may have gone meanwhile, unread.
@@ -25,11 +62,15 @@ pub async fn dump(client: &mut Client, outbox: &Outbox, start: Timestamp) -> Res
         return Err(writer.fail(error).await);
     }
     writer.finish().await?;
-    Ok((data, end))
+    Ok(Window { data, end, written })
 }
 
-async fn copy(client: &mut Client, writer: &mut ArtifactWriter, (start, end): (Timestamp, Timestamp)) -> Result<Data> {
-    let mut data = Data::new(layout::OPLOG.into());
+async fn copy(
+    client: &mut Client,
+    writer: &mut ArtifactWriter,
+    (start, end): (Timestamp, Timestamp),
+) -> Result<(Data, Written)> {
+    let (mut data, mut written) = (Data::new(layout::OPLOG.into()), Written::default());
     let span = rawdoc! { "$gte": bson::Timestamp::from(start), "$lte": bson::Timestamp::from(end) };
     let mut command = rawdoc! { "find": OPLOG.1, "filter": { "ts": span } };
     patient(client, &mut command);
@@ -40,12 +81,13 @@ async fn copy(client: &mut Client, writer: &mut ArtifactWriter, (start, end): (T
             let entry = RawDocument::from_bytes(bytes).map_err(|_| Error::Corrupt("an entry is no document".into()))?;
             refuse(entry)?;
             if belongs(entry) {
+                written.add(entry);
                 data.add(bytes);
                 writer.write(bytes).await?;
             }
         }
     }
-    Ok(data)
+    Ok((data, written))
 }
 
 /// What no replay can do rightly on documents that were read before, during or after it.

@@ -5,9 +5,9 @@
 //! has no lower bound and the last one no upper, so that together they are the whole index.
 
 use crate::catalog::Found;
-use crate::client::Client;
+use crate::client::{Client, ServerError};
 use crate::layout::Kind;
-use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::rawdoc;
 use coffer_addon::Result;
 
@@ -26,14 +26,34 @@ pub struct Range {
     pub to: Option<RawDocumentBuf>,
 }
 
+impl Range {
+    /// Whether a document is the first one behind the range, which a server that keeps to it never sends.
+    pub fn ends_before(&self, document: &[u8]) -> bool {
+        let field = self.to.as_ref().and_then(|to| to.as_bytes().get(4..to.as_bytes().len().saturating_sub(1)));
+        field.zip(document.get(4..)).is_some_and(|(field, document)| document.starts_with(field))
+    }
+}
+
 /// How a collection is cut: into one range, where it is small or cannot be cut.
 pub async fn ranges(client: &mut Client, found: &Found, size: u64) -> Result<Vec<Range>> {
     let count = pieces(found, size);
-    if count < 2 || client.version().is_ferretdb() {
+    if count < 2 {
         return Ok(vec![Range::default()]);
     }
+    match cut(client, found, count).await? {
+        Ok(bounds) => Ok(between(&bounds)),
+        // It takes longer, and that is all.
+        Err(error) => {
+            coffer_addon::debug!("{} is read by one connection: {}", found.namespace(), error.text());
+            Ok(vec![Range::default()])
+        }
+    }
+}
+
+/// Bounds between `count` ranges, where the server has such; the inner error is a refusal.
+async fn cut(client: &mut Client, found: &Found, count: u64) -> Result<Result<Vec<RawDocumentBuf>, ServerError>> {
     let wanted = i64::try_from(count * SAMPLES).unwrap_or(i64::MAX);
-    let command = rawdoc! {
+    let sample = rawdoc! {
         "aggregate": found.name.as_str(),
         "pipeline": [
             { "$sample": { "size": wanted } },
@@ -43,12 +63,42 @@ pub async fn ranges(client: &mut Client, found: &Found, size: u64) -> Result<Vec
         "cursor": {},
         "allowDiskUse": true,
     };
-    let mut cursor = client.query(&found.database, command).await?;
-    let mut samples = Vec::new();
-    while let Some(sample) = cursor.next().await? {
-        samples.push(sample.to_owned());
+    let samples = match all(client, found, sample).await? {
+        Ok(samples) => samples,
+        Err(error) => return Ok(Err(error)),
+    };
+    let bounds = bounds(samples, usize::try_from(count).unwrap_or(1));
+    let Some(first) = bounds.first() else { return Ok(Ok(bounds)) };
+    // There are servers that are like MongoDB and pass over a bound in silence: every range would be the whole collection.
+    let probe = rawdoc! {
+        "find": found.name.as_str(),
+        "hint": { "_id": 1 },
+        "min": first.clone(),
+        "projection": { "_id": 1 },
+        "limit": 1,
+        "singleBatch": true,
+    };
+    Ok(match all(client, found, probe).await? {
+        Ok(probed) if probed.first() == Some(first) => Ok(bounds),
+        Ok(_) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    })
+}
+
+async fn all(
+    client: &mut Client,
+    found: &Found,
+    command: RawDocumentBuf,
+) -> Result<Result<Vec<RawDocumentBuf>, ServerError>> {
+    let mut cursor = match client.try_query(&found.database, command).await? {
+        Ok(cursor) => cursor,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut all = Vec::new();
+    while let Some(document) = cursor.next().await? {
+        all.push(document.to_owned());
     }
-    Ok(between(&bounds(samples, usize::try_from(count).unwrap_or(1))))
+    Ok(Ok(all))
 }
 
 /// How many ranges there are to be.
@@ -73,7 +123,8 @@ fn bounds(samples: Vec<RawDocumentBuf>, count: usize) -> Vec<RawDocumentBuf> {
 
 fn has_id(sample: &RawDocumentBuf) -> bool {
     let sample: &RawDocument = sample;
-    matches!(sample.get("_id"), Ok(Some(_)))
+    // An array is no `_id`, and would be another bound than a value.
+    !matches!(sample.get("_id"), Ok(None | Some(RawBsonRef::Array(_))) | Err(_))
 }
 
 fn between(bounds: &[RawDocumentBuf]) -> Vec<Range> {
@@ -93,6 +144,14 @@ mod tests {
         let bound = |id: i32| Some(rawdoc! { "_id": id });
         let expected = [(None, bound(5)), (bound(5), bound(10)), (bound(10), bound(15)), (bound(15), None)];
         assert_eq!(ranges, expected.map(|(from, to)| Range { from, to }));
+    }
+
+    #[test]
+    fn what_is_behind_a_range_is_told() {
+        let range = Range { from: None, to: Some(rawdoc! { "_id": 5 }) };
+        assert!(range.ends_before(rawdoc! { "_id": 5, "a": 1 }.as_bytes()));
+        assert!(!range.ends_before(rawdoc! { "_id": 4, "a": 1 }.as_bytes()));
+        assert!(!Range::default().ends_before(rawdoc! { "_id": 5 }.as_bytes()));
     }
 
     #[test]
