@@ -277,6 +277,9 @@ async fn a_server_that_dies_is_unavailable_and_the_error_says_when() {
             }
         };
         assert!(matches!(&died, Error::Unavailable(text) if text.contains("SELECT REPEAT")), "{died:?}");
+        // Whoever lets go of a lock next is told the same, and not that rows are left to read.
+        let after = client.execute("UNLOCK TABLES").await.err();
+        assert!(matches!(&after, Some(Error::Unavailable(text)) if text.contains("SELECT REPEAT")), "{after:?}");
         let gone = open(&application(&server, Mysql::USER, Some(server.password()))).await.err();
         assert!(matches!(gone, Some(Error::Unavailable(_))), "{gone:?}");
     }

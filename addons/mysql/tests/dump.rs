@@ -6,7 +6,11 @@
 
 #[path = "dumping/bank.rs"]
 mod bank;
+#[path = "dumping/conditions.rs"]
+mod conditions;
 mod dumping;
+#[path = "dumping/raced.rs"]
+mod raced;
 #[path = "dumping/reviewed.rs"]
 mod reviewed;
 #[path = "dumping/worded.rs"]

@@ -8,6 +8,7 @@ mod columns;
 mod databases;
 mod names;
 mod objects;
+mod places;
 mod privileges;
 mod programs;
 mod sequences;
@@ -18,6 +19,7 @@ mod worded;
 pub use columns::{Column, Form};
 pub use databases::is_own;
 pub use objects::{Objects, Relation, Stored};
+pub use places::of_table as place_of;
 pub use privileges::Privileges;
 pub use tables::{Key, Storage, Table, show_create, without_counter};
 

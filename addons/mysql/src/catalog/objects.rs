@@ -1,6 +1,6 @@
 //! The list of what there is, with what changes when an object does: read twice, it tells whether DDL came between.
 
-use super::{Selection, Storage, lossy};
+use super::{Selection, Storage, lossy, places};
 use crate::client::Client;
 use crate::sql::literal;
 use coffer_addon::{Context as _, Result};
@@ -16,6 +16,8 @@ pub struct Objects {
     relations: BTreeMap<(String, String), Relation>,
     /// By database, kind and name: what changes with it, whatever that is.
     others: BTreeMap<(String, &'static str, String), String>,
+    /// Where MySQL keeps tables, by `database/name`.
+    places: BTreeMap<String, String>,
 }
 
 /// A row of `information_schema.TABLES`: a table, a view, a sequence.
@@ -66,6 +68,7 @@ impl Objects {
     pub async fn read(client: &mut Client, selection: &Selection<'_>) -> Result<Self> {
         let mut objects = Objects::default();
         for database in &selection.databases {
+            objects.places.extend(places::of_database(client, database).await?);
             let sql = format!(
                 "SELECT TABLE_NAME AS name, TABLE_TYPE AS kind, ENGINE AS engine, CREATE_TIME AS created, \
                  TABLE_COMMENT AS comment FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}",
@@ -137,6 +140,9 @@ impl Objects {
             let altered =
                 one.relations.iter().filter(|(_, of)| of.engine.is_none() && of.comment.contains("concurrent DDL"));
             names.extend(altered.map(|((database, name), _)| format!("{database}.{name}")));
+            let moved =
+                one.places.iter().filter(|(name, place)| two.places.get(*name).is_some_and(|now| now != *place));
+            names.extend(moved.map(|(name, _)| name.clone()));
             let changed = one.others.iter().filter(|(key, known)| two.others.get(key) != Some(known));
             names.extend(changed.map(|((database, kind, name), _)| format!("{kind} {database}.{name}")));
         }

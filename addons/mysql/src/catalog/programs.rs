@@ -11,21 +11,21 @@ use coffer_addon::{Context as _, Error, Result};
 const ROUTINES: &str = "
     SELECT ROUTINE_NAME AS name, ROUTINE_TYPE AS kind, NULL AS relation, DEFINER AS definer, SQL_MODE AS sql_mode,
            CHARACTER_SET_CLIENT AS client, COLLATION_CONNECTION AS connection, DATABASE_COLLATION AS collation,
-           NULL AS time_zone
+           NULL AS time_zone, ROUTINE_COMMENT AS comment
     FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} ORDER BY ROUTINE_TYPE, ROUTINE_NAME";
 
 /// The order is the one they act in: creating them in it keeps it.
 const TRIGGERS: &str = "
     SELECT TRIGGER_NAME AS name, 'TRIGGER' AS kind, EVENT_OBJECT_TABLE AS relation, DEFINER AS definer,
            SQL_MODE AS sql_mode, CHARACTER_SET_CLIENT AS client, COLLATION_CONNECTION AS connection,
-           DATABASE_COLLATION AS collation, NULL AS time_zone
+           DATABASE_COLLATION AS collation, NULL AS time_zone, NULL AS comment
     FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database}
     ORDER BY EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER";
 
 const EVENTS: &str = "
     SELECT EVENT_NAME AS name, 'EVENT' AS kind, NULL AS relation, DEFINER AS definer, SQL_MODE AS sql_mode,
            CHARACTER_SET_CLIENT AS client, COLLATION_CONNECTION AS connection, DATABASE_COLLATION AS collation,
-           TIME_ZONE AS time_zone
+           TIME_ZONE AS time_zone, EVENT_COMMENT AS comment
     FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {database} ORDER BY EVENT_NAME";
 
 /// Everything of the current database that is selected. A trigger goes with its table.
@@ -98,7 +98,13 @@ fn kind(word: &str) -> Option<ProgramKind> {
 
 async fn program(client: &mut Client, database: &str, kind: ProgramKind, row: &Row) -> Result<Program> {
     let name = row.get("name")?;
-    let create = show_create(client, database, kind, name).await?;
+    let mut create = show_create(client, database, kind, name).await?;
+    let is_plain = |mode: &str| mode.split(',').any(|mode| mode == "NO_BACKSLASH_ESCAPES");
+    if let Some(comment) = row.bytes("comment")?.filter(|comment| !comment.is_empty())
+        && row.opt("sql_mode")?.is_some_and(is_plain)
+    {
+        create.0 = with_plain_comment(&create.0, comment);
+    }
     Ok(Program {
         kind,
         database: database.into(),
@@ -138,4 +144,46 @@ pub(super) async fn show_create(client: &mut Client, database: &str, kind: Progr
         ))
     })?;
     Ok(Sql(create.to_vec()))
+}
+
+/// With its comment as it is read where a backslash is a letter like any other: servers show it with escapes in any mode, and the
+/// rest of the statement as it was written.
+fn with_plain_comment(create: &[u8], comment: &[u8]) -> Vec<u8> {
+    let clause = |escape: fn(u8) -> Option<&'static [u8]>| {
+        let mut clause = b"COMMENT '".to_vec();
+        for byte in comment {
+            match escape(*byte) {
+                Some(escaped) => clause.extend_from_slice(escaped),
+                None => clause.push(*byte),
+            }
+        }
+        clause.push(b'\'');
+        clause
+    };
+    let shown = clause(|byte| match byte {
+        0 => Some(b"\\0"),
+        b'\n' => Some(b"\\n"),
+        b'\r' => Some(b"\\r"),
+        b'\\' => Some(b"\\\\"),
+        b'\'' => Some(b"''"),
+        _ => None,
+    });
+    let plain = clause(|byte| (byte == b'\'').then_some(b"''"));
+    // In front of the body, which may have one of its own.
+    let Some(begin) = create.windows(shown.len()).position(|window| window == shown) else { return create.to_vec() };
+    let (before, rest) = create.split_at(begin);
+    [before, &plain, rest.get(shown.len()..).unwrap_or_default()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_worded_for_the_mode() {
+        let create = br"CREATE PROCEDURE `p`() COMMENT 'a\\b''c\n' SELECT 'COMMENT ''a\\b'";
+        let plain = b"CREATE PROCEDURE `p`() COMMENT 'a\\b''c\n' SELECT 'COMMENT ''a\\\\b'";
+        assert_eq!(String::from_utf8_lossy(&with_plain_comment(create, b"a\\b'c\n")), String::from_utf8_lossy(plain));
+        assert_eq!(with_plain_comment(b"CREATE PROCEDURE", b"x"), b"CREATE PROCEDURE");
+    }
 }

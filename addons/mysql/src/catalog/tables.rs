@@ -2,7 +2,7 @@
 
 use super::columns::{self, Column, Described};
 use super::names::Names;
-use super::{Database, Objects, Selection, worded};
+use super::{Database, Objects, Selection, place_of, worded};
 use crate::client::Client;
 use crate::layout::{self, Sql};
 use crate::sql::{identifier, literal};
@@ -24,6 +24,8 @@ pub struct Table {
     pub estimated_rows: u64,
     /// As in [`super::Relation`].
     pub created: Option<String>,
+    /// As in [`super::place_of`].
+    pub place: String,
 }
 
 /// The first column of a primary key, an integer.
@@ -144,6 +146,7 @@ pub async fn read(
             key: keys.remove(name).filter(is_integer).map(|column| Key { column }),
             estimated_rows,
             created: relation.created.clone(),
+            place: if storage == Storage::Snapshots { place_of(client, &of, name).await? } else { String::new() },
         });
     }
     Ok(())

@@ -136,6 +136,7 @@ impl Client {
             has_eof: capabilities & can::DEPRECATE_EOF == 0,
             running: Running::own(what),
             is_busy: false,
+            lost: None,
             _open: None,
         };
         client.introduce(login).await?;

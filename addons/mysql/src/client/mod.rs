@@ -78,6 +78,8 @@ pub struct Client {
     running: Running,
     /// An answer has not been read to its end.
     is_busy: bool,
+    /// What the connection was lost by: whatever is asked next is told that, and not what was left unread by it.
+    lost: Option<Error>,
     /// Known to the login as long as the session is open, for a run that is asked to stop.
     _open: Option<cancel::Open>,
 }
@@ -155,7 +157,16 @@ impl Client {
 
     /// Runs a statement of our own, and gives its rows as they come.
     pub async fn stream(&mut self, sql: &str) -> Result<Rows<'_>> {
-        self.begin(Running::own(summary(sql)))?;
+        self.rows_of(Running::own(summary(sql)), sql).await
+    }
+
+    /// [`Client::stream`] for a statement with a part of the operator's: errors do not show it, nor the values in it.
+    pub async fn stream_private(&mut self, sql: &str) -> Result<Rows<'_>> {
+        self.rows_of(Running::private(), sql).await
+    }
+
+    async fn rows_of(&mut self, running: Running, sql: &str) -> Result<Rows<'_>> {
+        self.begin(running)?;
         match self.ask(sql.as_bytes()).await? {
             Ok(Answer::Rows(columns)) => Ok(Rows::new(self, columns)),
             Ok(Answer::Done(_)) => {
@@ -182,6 +193,9 @@ impl Client {
     }
 
     fn begin(&mut self, running: Running) -> Result<()> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
         if self.is_busy {
             let before = &self.running.what;
             return Err(Error::Failed(format!(
@@ -208,7 +222,8 @@ impl Client {
         if let Err(lost) = self.packets.send(&[QUERY], sql).await {
             // A server that ends the session has said why, mostly.
             let said = self.packets.receive().await.ok().and_then(|()| ServerError::read(self.payload()));
-            return Err(said.map_or_else(|| self.lost(lost), |error| self.error(&error)));
+            let lost = self.lost(lost);
+            return Err(said.map_or(lost, |error| self.error(&error)));
         }
         self.receive().await?;
         let count = match self.payload().first() {
@@ -266,8 +281,12 @@ impl Client {
     }
 
     async fn receive(&mut self) -> Result<()> {
-        let outcome = self.packets.receive().await;
-        outcome.map_err(|error| self.lost(error))
+        match self.packets.receive().await {
+            Ok(()) => Ok(()),
+            // The server did nothing wrong, and the rest of the answer is still to come.
+            Err(error @ Error::Unsupported(_)) => Err(error),
+            Err(error) => Err(self.lost(error)),
+        }
     }
 
     /// The contract's error for what the server said of the statement under way.
@@ -275,8 +294,10 @@ impl Client {
         if self.running.private { error.without_values() } else { error.during(&self.running.what) }
     }
 
-    fn lost(&self, error: Error) -> Error {
-        error.context(format!("connection to the server lost while running {}", self.running.what))
+    fn lost(&mut self, error: Error) -> Error {
+        let error = error.context(format!("connection to the server lost while running {}", self.running.what));
+        self.lost = Some(error.clone());
+        error
     }
 
     fn unexpected(&self) -> Error {

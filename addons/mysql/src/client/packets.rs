@@ -20,6 +20,8 @@ pub(super) struct Packets {
     place: Place,
     /// A payload that was put together.
     large: Vec<u8>,
+    /// The longest payload that is received, in bytes.
+    limit: usize,
 }
 
 /// Where the payload is that was received last.
@@ -33,15 +35,21 @@ enum Place {
 
 impl Packets {
     pub fn new(connection: Connection) -> Self {
-        Packets { connection, sequence: 0, place: Place::Nowhere, large: Vec::new() }
+        Packets { connection, sequence: 0, place: Place::Nowhere, large: Vec::new(), limit: usize::MAX }
     }
 
-    /// Begins a command: its packets are counted from 0.
+    /// Begins a command: its packets are counted from 0, and may be of any length.
     pub fn restart(&mut self) {
         self.sequence = 0;
+        self.limit = usize::MAX;
     }
 
-    /// Receives a payload, for [`Packets::payload`].
+    /// Payloads of this command that are longer are refused before they are held.
+    pub fn limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// Receives a payload, for [`Packets::payload`]. One that is too long is `Unsupported`.
     pub async fn receive(&mut self) -> Result<()> {
         self.release();
         let (length, sequence) = self.header().await?;
@@ -58,6 +66,13 @@ impl Packets {
         self.place = Place::Large;
         let mut left = length;
         loop {
+            let length = self.large.len() + left;
+            if length > self.limit {
+                let limit = self.limit;
+                return Err(Error::Unsupported(format!(
+                    "a row has {length} bytes or more, and up to {limit} can be held at once"
+                )));
+            }
             self.connection.consume(HEADER);
             self.large.reserve(left);
             let is_full = left == FULL;

@@ -31,6 +31,11 @@ impl<'a> Rows<'a> {
         &self.columns
     }
 
+    /// Rows that are longer on the wire are an error, `Unsupported`, before they are held.
+    pub fn limit(&mut self, bytes: usize) {
+        self.client.packets.limit(bytes);
+    }
+
     /// The next row; nothing after the last. Its values are only there until the next one.
     pub async fn next(&mut self) -> Result<Option<RawRow<'_>>> {
         if self.is_over {

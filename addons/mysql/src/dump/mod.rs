@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`point`] | the moment: locks, definitions, snapshots, position |
 //! | [`rows`] | tables cut into pieces and read |
+//! | [`conditions`] | the parameter `where` |
 //! | [`writer`] | rows as INSERT statements |
 //! | [`files`] | definitions as the files that `myloader` and `mysql` take |
 
+mod conditions;
 mod files;
 mod point;
 mod rows;
@@ -70,7 +72,7 @@ async fn run(application: &Application, login: &Login, outbox: &Outbox, mut para
         ))
     })?;
     let tables: Vec<&Table> = found.databases.iter().flat_map(|database| &database.tables).collect();
-    check_conditions(&parameters, &tables)?;
+    conditions::check(&mut leader, &parameters, &tables).await?;
 
     let index = Index {
         format: FORMAT,
@@ -168,22 +170,6 @@ async fn read(
         Ok(())
     };
     try_join(work, locked).await.map(drop)
-}
-
-/// A condition for a table that is not dumped is mistyped.
-fn check_conditions(parameters: &Dump, tables: &[&Table]) -> Result<()> {
-    for name in parameters.conditions.keys() {
-        match tables.iter().filter(|table| table.name() == *name).count() {
-            0 => return Err(Error::InvalidParameter(format!("where: no table {name} is dumped"))),
-            1 => {}
-            _ => {
-                return Err(Error::InvalidParameter(format!(
-                    "where: {name} may be either of two tables; dump one at a time"
-                )));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A restore takes no longer one.

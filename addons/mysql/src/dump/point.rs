@@ -89,6 +89,7 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
     let selection = &wanted.selection;
     let staged = stage(leader).await?;
     let (mut workers, mut keeper) = (Vec::new(), None);
+    let mut remedy = "";
     for _ in 0..ATTEMPTS {
         let before = Objects::read(leader, selection).await?;
         let early = if staged { Some(catalog::read(leader, selection, &before, wanted.users).await?) } else { None };
@@ -123,22 +124,41 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
             release(leader, by).await?;
             return Ok(Point { catalog, workers, keeper, position, by });
         }
+        let is_held = hold_ddl(leader).await?;
         let objects = Objects::read(leader, selection).await?;
-        let mut changed = before.difference(&objects);
+        let settled = match by {
+            // It holds DDL off by itself: this is what there is, and nothing was made of what was there before.
+            Freeze::Global => same_sessions(&tables, &objects.tables(selection)),
+            Freeze::Nothing => !wanted.rows,
+            _ => false,
+        };
+        let mut changed = if settled { None } else { before.difference(&objects) };
         if changed.is_none() {
-            let is_held = hold_ddl(leader).await?;
             release(leader, by).await?;
             let catalog = catalog::read(leader, selection, &objects, wanted.users).await;
             if is_held {
+                let catalog = catalog?;
                 leader.execute("UNLOCK INSTANCE").await?;
-            } else {
-                changed = objects.difference(&Objects::read(leader, selection).await?);
+                return Ok(Point { catalog, workers, keeper, position, by });
             }
-            // What went wrong because of a change is no reason to give up.
+            // What went wrong because of a change is no reason to give up; a lost connection is.
+            changed = match (Objects::read(leader, selection).await, &catalog) {
+                (Ok(now), _) => objects.difference(&now),
+                (Err(_), Err(first)) => return Err(first.clone()),
+                (Err(error), Ok(_)) => return Err(error),
+            };
             if changed.is_none() {
                 return Ok(Point { catalog: catalog?, workers, keeper, position, by });
             }
+            remedy = "; granted BACKUP_ADMIN (MySQL 8) or RELOAD (MariaDB), the account holds that off for a moment";
         } else {
+            remedy = match by {
+                Freeze::Tables | Freeze::Nothing => "; granted RELOAD, the account holds that off for a moment",
+                _ => "",
+            };
+            if is_held {
+                leader.execute("UNLOCK INSTANCE").await?;
+            }
             release(leader, by).await?;
         }
         coffer_addon::info!("again, as these changed meanwhile: {}", changed.unwrap_or_default());
@@ -147,9 +167,18 @@ pub async fn fix(application: &Application, login: &Login, leader: &mut Client, 
         }
     }
     Err(Error::Failed(format!(
-        "objects changed while their definitions were read, {ATTEMPTS} times; run the dump when nobody makes or alters any, or \
-         grant the account BACKUP_ADMIN (MySQL 8) or RELOAD (MariaDB), with which it holds that off for a moment"
+        "objects changed while their definitions were read, {ATTEMPTS} times; run the dump when nobody makes or alters any{remedy}"
     )))
+}
+
+/// Whether the sessions that were opened for one list of tables do for the other.
+fn same_sessions(one: &[Stored<'_>], other: &[Stored<'_>]) -> bool {
+    let locked = |tables: &[Stored<'_>]| -> Vec<String> {
+        let locked = tables.iter().filter(|table| table.storage == Storage::Locked);
+        locked.map(|table| format!("{}.{}", identifier(table.database), identifier(table.name))).collect()
+    };
+    let has_others = |tables: &[Stored<'_>]| tables.iter().any(|table| table.storage != Storage::Locked);
+    locked(one) == locked(other) && has_others(one) == has_others(other)
 }
 
 fn named(tables: &[Stored<'_>]) -> String {

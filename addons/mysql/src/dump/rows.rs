@@ -1,5 +1,6 @@
 //! Reading rows: tables cut into pieces, pieces read by workers in their snapshots.
 
+use super::conditions;
 use super::writer::Writer;
 use crate::catalog::{self, Storage, Table, without_counter};
 use crate::client::Client;
@@ -18,6 +19,16 @@ const MAX_PIECES: u64 = 10_000;
 const CHANGED: &str = "(server error 1412)";
 /// Not there any more: the table, or a column of it.
 const GONE: [&str; 2] = ["(server error 1146)", "(server error 1054)"];
+/// Another session had a lock for too long, or won a deadlock.
+const LOCKED: [&str; 2] = ["(server error 1205)", "(server error 1213)"];
+
+/// How often keys to cut at are asked for while another session has a lock.
+const ATTEMPTS: u32 = 3;
+
+/// The longest row on the wire and the longest statement of one that are dumped for the program `mysql`, in bytes. A row is held
+/// as it came, in a buffer that doubles, and as its statement, and the host gives a step 256 MiB.
+const MAX_ROW: usize = 48 * 1024 * 1024;
+const MAX_ROW_STATEMENT: usize = 96 * 1024 * 1024;
 
 /// A part of a table, or the whole of it.
 pub struct Piece<'a> {
@@ -89,7 +100,18 @@ pub async fn pieces<'a>(
 async fn bounds(worker: &mut Client, table: &Table, key: &str, count: u64) -> Result<Vec<i128>> {
     let key = identifier(key);
     let sql = format!("SELECT MIN({key}) AS low, MAX({key}) AS high FROM {}", table.quoted());
-    let ends = guarded(worker, table, async |worker: &mut Client| worker.query_one(&sql).await).await?;
+    let mut attempt = 1;
+    let ends = loop {
+        let ends = guarded(worker, table, async |worker: &mut Client| worker.query_one(&sql).await).await;
+        match ends {
+            Err(error) if attempt < ATTEMPTS && is_locked(&error) => {
+                // Where the server has ended the transaction, and the snapshot with it, there is no such savepoint.
+                worker.execute("ROLLBACK TO SAVEPOINT coffer").await.map_err(|_| error)?;
+                attempt += 1;
+            }
+            ends => break ends?,
+        }
+    };
     let end = |name| ends.opt(name).map(|text| text.and_then(|text| text.parse::<i128>().ok()));
     let (Some(low), Some(high)) = (end("low")?, end("high")?) else { return Ok(Vec::new()) };
     Ok(cut(low, high, i128::from(count)))
@@ -123,14 +145,30 @@ impl Rows<'_> {
 
     async fn read(&self, client: &mut Client, piece: &Piece<'_>) -> Result<()> {
         let table = piece.table;
-        let sql = select(piece, self.conditions.get(&table.name()));
-        let mut rows = client.stream(&sql).await?;
+        let condition = self.conditions.get(&table.name());
+        let sql = select(piece, condition);
+        let blamed = |error: Error| match condition {
+            Some(_) => error.context("with its `where`"),
+            None => error,
+        };
+        let rows = match condition {
+            Some(_) => client.stream_private(&sql).await,
+            None => client.stream(&sql).await,
+        };
+        let mut rows = rows.map_err(blamed)?;
+        let (row_limit, statement_limit) =
+            if self.allow_too_long { (MAX_ROW, MAX_ROW_STATEMENT) } else { (MAX_STATEMENT, MAX_STATEMENT) };
+        rows.limit(row_limit);
         let mut open = None;
         loop {
             let row = match rows.next().await {
                 Ok(Some(row)) => row,
                 Ok(None) => break,
                 Err(error) => {
+                    let error = match error {
+                        Error::Unsupported(_) => self.refused(row_limit),
+                        error => blamed(error),
+                    };
                     return Err(match open.take() {
                         Some((_, artifact)) => fail(artifact, error).await,
                         None => error,
@@ -143,6 +181,10 @@ impl Rows<'_> {
                 let artifact = artifact.label("mediaType", "application/sql").label("database", &table.database);
                 (Writer::new(table), artifact.label("table", &table.index.name).open())
             });
+            // Before it is held twice.
+            if writer.length_of(row) > statement_limit {
+                return Err(self.refused(statement_limit));
+            }
             writer.row(row)?;
             if writer.is_too_long() {
                 self.too_long(table)?;
@@ -161,13 +203,21 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// A restore could not take it: better to know that now.
+    /// A row that is longer than a restore could hold, or the dump itself: better to know that now.
+    fn refused(&self, limit: usize) -> Error {
+        Error::Unsupported(if self.allow_too_long {
+            format!("it has a row that is longer than the {limit} bytes that mysql-dump holds; exclude the table")
+        } else {
+            format!(
+                "it has a row whose statement is longer than the {limit} bytes that mysql-restore holds; exclude the table, or \
+                 set allowUnsupported to dump it for the program `mysql`"
+            )
+        })
+    }
+
     fn too_long(&self, table: &Table) -> Result<()> {
         if !self.allow_too_long {
-            return Err(Error::Unsupported(format!(
-                "it has a row whose statement is longer than the {MAX_STATEMENT} bytes that mysql-restore holds; exclude the table, or \
-                 set allowUnsupported to dump it for the program `mysql`"
-            )));
+            return Err(self.refused(MAX_STATEMENT));
         }
         if self.too_long.borrow_mut().insert(table.name()) {
             coffer_addon::warn!(
@@ -180,7 +230,7 @@ impl Rows<'_> {
     }
 
     /// Fails when a table's definition is not the one in the index. A TRUNCATE or a RENAME makes a new table of the same
-    /// definition, with another time of creation; in the snapshot MySQL would still show the old one's.
+    /// definition, with another time of creation or another place; in the snapshot MySQL would still show the old one's.
     async fn unchanged(&self, client: &mut Client, table: &Table) -> Result<()> {
         let name = &table.index.name;
         let create = catalog::show_create(client, &table.database, name).await?;
@@ -192,11 +242,15 @@ impl Rows<'_> {
             literal(&table.database),
             literal(name)
         );
-        let now = self.witness.lock().await.query_one(&sql).await?;
+        let mut witness = self.witness.lock().await;
+        let now = witness.query_one(&sql).await?;
         // Not every server says it of every table at any time.
         let made = now.opt("created")?.zip(table.created.as_deref());
         if let Some((now, then)) = made.filter(|(now, then)| now != then) {
             return Err(altered(&format!("it was made at {now} and not at {then}")));
+        }
+        if !table.place.is_empty() && catalog::place_of(&mut witness, &table.database, name).await? != table.place {
+            return Err(altered("another table has its name"));
         }
         Ok(())
     }
@@ -221,7 +275,7 @@ fn select(piece: &Piece<'_>, condition: Option<&String>) -> String {
         sql.push_str(" FOR SYSTEM_TIME ALL");
     }
     let conditions: Vec<String> =
-        piece.condition.iter().chain(condition).map(|condition| format!("({condition})")).collect();
+        piece.condition.iter().chain(condition).map(|one| conditions::bracketed(one)).collect();
     if !conditions.is_empty() {
         sql.push_str(" WHERE ");
         sql.push_str(&conditions.join(" AND "));
@@ -248,10 +302,20 @@ fn explain(error: Error) -> Error {
     if is(&CHANGED) {
         return altered(error.message());
     }
+    if is_locked(&error) {
+        return error.context(
+            "another session has a lock on it for longer than lockTimeout, or altered it and won a deadlock; run the dump again when \
+             nobody does that",
+        );
+    }
     if GONE.iter().any(is) {
         return altered(&format!("{}, and it was there when the dump began", error.message()));
     }
     error
+}
+
+fn is_locked(error: &Error) -> bool {
+    LOCKED.iter().any(|code| error.message().contains(code))
 }
 
 fn altered(why: &str) -> Error {

@@ -31,7 +31,7 @@ impl Grammar {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Code,
     /// With its quotes; a quoted name too.
     Quoted,
@@ -66,7 +66,7 @@ pub fn in_file(sql: &[u8], grammar: Grammar) -> Vec<u8> {
 }
 
 /// The kind and the length of what comes first.
-fn token(text: &[u8], grammar: Grammar) -> (Kind, usize) {
+pub fn token(text: &[u8], grammar: Grammar) -> (Kind, usize) {
     let find = |what: &[u8]| text.windows(what.len()).position(|window| window == what);
     match text {
         // Nothing may come between these and the quotes behind them.

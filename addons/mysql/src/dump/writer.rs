@@ -81,6 +81,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// About how long the statement of a row is, if it stands alone in it.
+    pub fn length_of(&self, row: RawRow<'_>) -> usize {
+        let values = self.columns.iter().zip(row).map(|(column, value)| {
+            let value = value.unwrap_or(b"NULL");
+            if column.form == Form::Hex { 2 * value.len() } else { quoted_length(value) }
+        });
+        self.head.len() + values.sum::<usize>()
+    }
+
     pub fn row(&mut self, row: RawRow<'_>) -> Result<()> {
         let begin = self.buffer.len();
         if self.statement == 0 {
@@ -174,9 +183,17 @@ const fn escape(byte: u8) -> u8 {
     }
 }
 
+/// How long [`quoted`] makes a value. What is escaped is counted only where it counts: where room for it is made by doubling
+/// megabytes.
+fn quoted_length(value: &[u8]) -> usize {
+    const LARGE: usize = 1 << 20;
+    let escaped = if value.len() > LARGE { value.iter().filter(|byte| escape(**byte) != 0).count() } else { 0 };
+    value.len() + escaped + 2
+}
+
 /// A string literal of bytes, for a session whose character set is `binary`: no letter is longer than a byte there.
 fn quoted(buffer: &mut Vec<u8>, value: &[u8]) {
-    buffer.reserve(value.len() + 2);
+    buffer.reserve(quoted_length(value));
     buffer.push(b'\'');
     let mut rest = value;
     while let Some(place) = rest.iter().position(|byte| escape(*byte) != 0) {

@@ -124,7 +124,18 @@ pub async fn dump_before(
     needles: &[&str],
     then: impl FnOnce() + 'static,
 ) -> Result<Dump, Error> {
-    let then: Hook = Rc::new(RefCell::new(Some(Box::new(then))));
+    let mut then = Some(then);
+    dump_before_each(server, parameters, needles, move || then.take().into_iter().for_each(|then| then())).await
+}
+
+/// Dumps, and does something right before each statement with these texts in it.
+pub async fn dump_before_each(
+    server: &Mysql,
+    parameters: &str,
+    needles: &[&str],
+    then: impl FnMut() + 'static,
+) -> Result<Dump, Error> {
+    let then: Hook = Rc::new(RefCell::new(then));
     let needles: Vec<String> = needles.iter().map(|needle| needle.to_string()).collect();
     let binding = Binding { kind: "mysql".into(), tls: TlsMode::Disable, ..Binding::default() };
     let port = server.port();
@@ -142,9 +153,9 @@ pub async fn dump_before(
     Ok(Dump { report, files: written.take() })
 }
 
-type Hook = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
+type Hook = Rc<RefCell<dyn FnMut()>>;
 
-/// A connection that does something, once, before it sends the first statement with these texts in it.
+/// A connection that does something before it sends statements with these texts in them.
 struct Hooked<T> {
     io: T,
     needles: Vec<String>,
@@ -161,8 +172,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Hooked<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let text = String::from_utf8_lossy(bytes);
         if self.needles.iter().all(|needle| text.contains(needle)) {
-            let then = self.then.take();
-            then.into_iter().for_each(|then| then());
+            (self.then.borrow_mut())();
         }
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }

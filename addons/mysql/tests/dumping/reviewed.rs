@@ -113,6 +113,68 @@ async fn a_row_that_no_restore_could_hold_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_row_that_no_dump_could_hold_is_refused_by_name_before_it_is_held() {
+    for server in servers() {
+        // As many bytes as its statement has, and half as many; either is more than is held.
+        for rows in [
+            "(x longtext); INSERT INTO a VALUES (REPEAT('x', 60000000))",
+            "(x longtext, y longblob); INSERT INTO a VALUES ('', ''), (REPEAT('x', 10000000), REPEAT('x', 45000000))",
+        ] {
+            let rows = rows.replace("INSERT", "SET SESSION sql_log_bin = 0; INSERT");
+            let database = database(server, &format!("CREATE TABLE a {rows}"));
+            for (more, limit) in [("", "33554432"), (r#", "allowUnsupported": true"#, "exclude the table")] {
+                let refused = dump(server, &format!(r#"{{"databases": ["{database}"]{more}}}"#)).await;
+                let refused = refused.map(|dumped| dumped.report);
+                assert!(
+                    matches!(&refused, Err(Error::Unsupported(text)) if text.contains(&format!("{database}.a")) && text.contains(limit)),
+                    "{}: {refused:?}",
+                    server.version().name()
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn comments_of_programs_come_back_whatever_a_backslash_is() {
+    for source in servers() {
+        let copy = other(source.version());
+        let database = database(
+            source,
+            "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; \
+             CREATE PROCEDURE p() COMMENT 'a\\b''c\\n \n é' SELECT 'COMMENT ''a\\b'; \
+             CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE COMMENT 'x\\y' DO SELECT 1; \
+             SET sql_mode = ''; CREATE FUNCTION f() RETURNS int COMMENT 'it''s \\\\ \\n' DETERMINISTIC RETURN 1",
+        );
+        let comments = |server: &Mysql| {
+            query(
+                server,
+                &format!(
+                    "SELECT ROUTINE_NAME, HEX(ROUTINE_COMMENT), ROUTINE_DEFINITION FROM information_schema.ROUTINES \
+                     WHERE ROUTINE_SCHEMA = '{database}' ORDER BY 1; \
+                     SELECT HEX(EVENT_COMMENT) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}'"
+                ),
+            )
+        };
+        assert!(
+            comments(source).contains(&hex("a\\b'c\\n \n é")) && comments(source).contains(&hex("x\\y")),
+            "{}",
+            comments(source)
+        );
+        let dumped = dump(source, &format!(r#"{{"databases": ["{database}"]}}"#)).await.expect("dumped");
+        client(copy, &dumped.files);
+        assert_eq!(comments(copy), comments(source), "by mysql");
+        query(copy, &format!("DROP DATABASE {database}"));
+        restore(copy, "{}", dumped.files).await.expect("restored");
+        assert_eq!(comments(copy), comments(source), "by the addon");
+    }
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[tokio::test]
 async fn rows_that_break_a_check_come_back() {
     for version in mariadbs() {
         let (source, copy) = (server(version), other(version));
