@@ -50,7 +50,8 @@ impl Incoming {
     /// All of it, for small ones: more than `limit` bytes are `corrupt`.
     pub async fn read_all(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        while self.fill().await? > 0 {
+        loop {
+            // Also what was there before: whoever looked at how it begins has not consumed that.
             let piece = self.buffer();
             if bytes.len() + piece.len() > limit {
                 let name = &self.artifact.name;
@@ -58,8 +59,10 @@ impl Incoming {
             }
             bytes.extend_from_slice(piece);
             self.consume(usize::MAX);
+            if self.fill().await? == 0 {
+                return Ok(bytes);
+            }
         }
-        Ok(bytes)
     }
 }
 

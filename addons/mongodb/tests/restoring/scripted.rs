@@ -1,0 +1,338 @@
+//! What no server at hand does, by one that says what it is told to.
+
+// clippy.toml allows these in test functions; helpers of tests are as much a test.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
+
+use super::numbered;
+use super::restoring::fake::{Fake, Heard, cursor, refusal};
+use super::restoring::{Small, fact, restore_into};
+use bson::{RawBsonRef, RawDocumentBuf, Timestamp, rawdoc};
+use coffer_addon::Error;
+
+fn plain(version: &'static str) -> Fake {
+    Fake::new(version, |_, _| None)
+}
+
+/// The names of the commands that change something, in their order.
+fn entries(heard: &Heard) -> Vec<RawDocumentBuf> {
+    let array = heard.command.get_array("applyOps").expect("entries");
+    array.into_iter().map(|entry| entry.unwrap().as_document().unwrap().to_owned()).collect()
+}
+
+const TWO: &str = r#"[{"v":1,"key":{"_id":1},"name":"_id_","ns":"d.c"},{"v":2,"key":{"a":1},"name":"a_1"}]"#;
+
+#[tokio::test]
+async fn a_replica_set_acknowledges_with_its_majority() {
+    let fake = plain("7.0.1");
+    let small = Small::new().with("d", "c", r#"{"validator":{"a":1}}"#, TWO, &numbered(3));
+    restore_into(fake.application(), "{}", small.artifacts()).await.expect("restored");
+    for command in ["create", "insert", "createIndexes"] {
+        let heard = fake.heard(command);
+        let concern = heard[0].command.get_document("writeConcern").expect("a write concern");
+        assert_eq!((heard.len(), concern.get_str("w").unwrap()), (1, "majority"), "{command}");
+    }
+    let insert = &fake.heard("insert")[0];
+    assert_eq!(insert.documents, numbered(3));
+    // Documents may be older than the validator.
+    assert!(
+        insert.command.get_bool("ordered").unwrap() && insert.command.get_bool("bypassDocumentValidation").unwrap()
+    );
+    let indexes = fake.heard("createIndexes")[0].command.get_array("indexes").unwrap().to_owned();
+    let wanted: bson::RawArrayBuf = [rawdoc! { "key": { "a": 1 }, "name": "a_1" }].into_iter().collect();
+    assert_eq!(indexes, wanted);
+}
+
+#[tokio::test]
+async fn uuids_are_preserved_by_an_entry_of_the_oplog() {
+    let fake = plain("7.0.1");
+    let small = Small::new().with("d", "c", r#"{"capped":true,"size":4096}"#, TWO, &numbered(3));
+    let parameters = r#"{"preserveUuid": true, "rename": {"d": "e"}}"#;
+    restore_into(fake.application(), parameters, small.artifacts()).await.expect("restored");
+    let heard = fake.heard("applyOps");
+    let entry = &entries(&heard[0])[0];
+    let RawBsonRef::Binary(uuid) = entry.get("ui").unwrap().unwrap() else { panic!("a UUID") };
+    assert_eq!((uuid.bytes[1], uuid.subtype), (0x11, bson::spec::BinarySubtype::Uuid));
+    assert_eq!((entry.get_str("op").unwrap(), entry.get_str("ns").unwrap()), ("c", "e.$cmd"));
+    let wanted = rawdoc! {
+        "create": "c", "capped": true, "size": 4096, "idIndex": { "v": 1, "key": { "_id": 1 }, "name": "_id_" },
+    };
+    assert_eq!(entry.get_document("o").unwrap(), &*wanted);
+    assert!(fake.heard("create").is_empty());
+
+    let denied = Fake::new("7.0.1", |name, _| {
+        (name == "applyOps").then(|| refusal(13, "Unauthorized", "not authorized on admin to execute command { … }"))
+    });
+    let refused = restore_into(denied.application(), parameters, small.artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Denied(text)) if text.contains("preserveUuid") && text.contains("e.c")));
+    let failed = Fake::new("7.0.1", |name, _| {
+        (name == "applyOps").then(|| rawdoc! { "ok": 1, "applied": 1, "results": [false] })
+    });
+    let refused = restore_into(failed.application(), parameters, small.artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Failed(text)) if text.contains("could not apply")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_time_series_is_made_as_one_and_filled_by_its_buckets() {
+    let index = r#"[{"v":2,"key":{"m":1,"t":1},"name":"m_1_t_1"}]"#;
+    let options = r#"{"timeseries":{"timeField":"t","metaField":"m","granularity":"hours"},"expireAfterSeconds":{"$numberLong":"60"}}"#;
+    let small = Small::new().with("d", "weather", options, index, &numbered(2));
+    for files in [small.artifacts(), small.without_index()] {
+        let fake = plain("7.0.1");
+        restore_into(fake.application(), "{}", files).await.expect("restored");
+        let create = &fake.heard("create")[0].command;
+        assert_eq!(create.get_str("create").unwrap(), "weather");
+        assert_eq!(create.get_document("timeseries").unwrap().get_str("metaField").unwrap(), "m");
+        let insert = &fake.heard("insert")[0];
+        assert_eq!(insert.command.get_str("insert").unwrap(), "system.buckets.weather");
+        assert!(insert.command.get("bypassDocumentValidation").unwrap().is_none());
+        assert_eq!(fake.heard("createIndexes")[0].command.get_str("createIndexes").unwrap(), "weather");
+    }
+}
+
+#[tokio::test]
+async fn views_come_after_what_they_read() {
+    let view = r#"{"viewOn":"c","pipeline":[{"$match":{"a":{"$gt":{"$numberInt":"1"}}}}]}"#;
+    let small = Small::new().with("d", "a_view", view, "[]", &[]).with("d", "c", "{}", "[]", &numbered(2));
+    for files in [small.artifacts(), small.without_index()] {
+        let fake = plain("7.0.1");
+        let report = restore_into(fake.application(), "{}", files).await.expect("restored");
+        assert_eq!(fact(&report, "tables"), "2");
+        let made: Vec<String> =
+            fake.heard("create").iter().map(|heard| heard.command.get_str("create").unwrap().to_string()).collect();
+        assert_eq!(made, ["c", "a_view"]);
+        let create = fake.heard("create")[1].command.clone();
+        let RawBsonRef::Document(stage) = create.get_array("pipeline").unwrap().get(0).unwrap().unwrap() else {
+            panic!("a stage")
+        };
+        assert_eq!(stage, &*rawdoc! { "$match": { "a": { "$gt": 1 } } });
+    }
+}
+
+#[tokio::test]
+async fn whatever_an_insert_answers_counts() {
+    let small = || Small::new().with("d", "c", "{}", "[]", &numbered(3)).artifacts();
+    type Answer = fn() -> RawDocumentBuf;
+    let answers: [(Answer, &str); 5] = [
+        (
+            || rawdoc! { "ok": 1, "n": 3, "writeConcernError": { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out" } },
+            "majority",
+        ),
+        (|| rawdoc! { "ok": 1, "n": 2 }, "says nothing of the others"),
+        (
+            || rawdoc! { "ok": 1, "n": 1, "writeErrors": [{ "index": 1, "code": 121, "errmsg": "Document failed validation" }] },
+            "document 2",
+        ),
+        (|| refusal(10107, "NotWritablePrimary", "not primary"), "not the primary"),
+        (|| refusal(13, "Unauthorized", "not authorized"), "unable to restore d/c.bson into d.c"),
+    ];
+    for (answer, wanted) in answers {
+        let fake = Fake::new("7.0.1", move |name, _| (name == "insert").then(answer));
+        let failed = restore_into(fake.application(), "{}", small()).await.expect_err(wanted);
+        assert!(failed.message().contains(wanted) && failed.message().contains("d.c"), "{wanted}: {failed:?}");
+        match answer().get_i32("code") {
+            Ok(13) => assert!(matches!(failed, Error::Denied(_))),
+            Ok(10107) => assert!(matches!(failed, Error::Unavailable(_))),
+            _ => {}
+        }
+    }
+    let fake = Fake::new("7.0.1", |name, _| (name == "count").then(|| rawdoc! { "ok": 1, "n": 2 }));
+    let failed = restore_into(fake.application(), "{}", small()).await.expect_err("one is missing");
+    assert!(failed.message().contains("d.c has 2 documents after 3 were inserted"), "{failed}");
+}
+
+fn stamp(increment: u32) -> Timestamp {
+    Timestamp { time: 5, increment }
+}
+
+#[tokio::test]
+async fn an_oplog_is_applied_in_order_under_other_names() {
+    let fake = plain("7.0.1");
+    let uuid = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![7; 16] };
+    let document = |op: &str, ns: &str, o: RawDocumentBuf| {
+        rawdoc! { "ts": stamp(1), "t": 1_i64, "h": 3_i64, "v": 2, "op": op, "ns": ns, "ui": uuid.clone(), "wall": bson::DateTime::from_millis(0), "o": o }
+    };
+    let command = |ns: &str, o: RawDocumentBuf| document("c", ns, o);
+    let in_transaction = |o: RawDocumentBuf, before: u32| {
+        rawdoc! {
+            "ts": stamp(2), "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64,
+            "prevOpTime": { "ts": if before == 0 { Timestamp { time: 0, increment: 0 } } else { stamp(before) }, "t": 1_i64 }, "o": o,
+        }
+    };
+    let inner = |id: i32| rawdoc! { "op": "i", "ns": "d.c", "ui": uuid.clone(), "o": { "_id": id } };
+    let oplog = [
+        document("i", "d.c", rawdoc! { "_id": 1 }),
+        document("n", "", rawdoc! { "msg": "noop" }),
+        in_transaction(rawdoc! { "applyOps": [inner(10)], "partialTxn": true }, 0),
+        document("d", "d.c", rawdoc! { "_id": 2 }),
+        in_transaction(rawdoc! { "applyOps": [inner(11)], "prepare": true }, 3),
+        document("i", "other.c", rawdoc! { "_id": 5 }),
+        document("i", "config.transactions", rawdoc! { "_id": 5 }),
+        document("i", "d.left_out", rawdoc! { "_id": 6 }),
+        command("d.$cmd", rawdoc! { "create": "new", "idIndex": { "v": 2, "key": { "_id": 1 }, "name": "_id_" } }),
+        command("d.$cmd", rawdoc! { "createIndexes": "new", "v": 2, "key": { "x": 1 }, "name": "x_1" }),
+        command("d.$cmd", rawdoc! { "dropIndexes": "c", "index": "a_1" }),
+        command("d.$cmd", rawdoc! { "collMod": "new", "index": { "name": "x_1", "hidden": true } }),
+        in_transaction(rawdoc! { "commitTransaction": 1, "commitTimestamp": stamp(4) }, 4),
+        command("d.$cmd", rawdoc! { "renameCollection": "d.new", "to": "d.newer", "dropTarget": uuid.clone() }),
+    ];
+    let small =
+        Small::new().with("d", "c", "{}", TWO, &numbered(3)).with("d", "left_out", "{}", "[]", &[]).with_oplog(&oplog);
+    let parameters = r#"{"rename": {"d": "e"}, "exclude": ["d.left_out"], "include": ["d.*"]}"#;
+    let report = restore_into(fake.application(), parameters, small.artifacts()).await.expect("restored");
+    assert_eq!(fact(&report, "oplogEntries"), "14");
+    let applied: Vec<Vec<RawDocumentBuf>> = fake.heard("applyOps").iter().map(entries).collect();
+    let insert = |id: i32| rawdoc! { "op": "i", "ns": "e.c", "o": { "_id": id } };
+    let wanted = vec![
+        vec![insert(1), rawdoc! { "op": "d", "ns": "e.c", "o": { "_id": 2 } }],
+        vec![
+            rawdoc! { "op": "c", "ns": "e.$cmd", "o": { "create": "new", "idIndex": { "v": 2, "key": { "_id": 1 }, "name": "_id_" } } },
+        ],
+        vec![insert(10), insert(11)],
+        vec![
+            rawdoc! { "op": "c", "ns": "e.$cmd", "o": { "renameCollection": "e.new", "to": "e.newer", "dropTarget": true } },
+        ],
+    ];
+    assert_eq!(applied, wanted);
+    // What the oplog made of the indexes is made at the end.
+    let indexes = fake.heard("createIndexes");
+    let made: Vec<_> = indexes
+        .iter()
+        .map(|heard| (heard.command.get_str("createIndexes").unwrap(), heard.command.get_array("indexes").unwrap()))
+        .collect();
+    let wanted: bson::RawArrayBuf =
+        [rawdoc! { "key": { "x": 1 }, "name": "x_1", "hidden": true }].into_iter().collect();
+    assert_eq!(made, [("newer", &*wanted)]);
+}
+
+#[tokio::test]
+async fn entries_that_cannot_be_replayed_are_errors() {
+    let entry = |o: RawDocumentBuf| rawdoc! { "op": "c", "ns": "d.$cmd", "o": o };
+    let beginning = rawdoc! {
+        "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64,
+        "prevOpTime": { "ts": stamp(1), "t": 1_i64 }, "o": { "applyOps": [] },
+    };
+    for (entry, wanted) in [
+        (entry(rawdoc! { "importCollection": "c" }), "importCollection on d.c"),
+        (rawdoc! { "op": "x", "ns": "d.c", "o": {} }, "kind (x)"),
+        (rawdoc! { "op": "i", "o": {} }, "cannot be read"),
+        (entry(rawdoc! {}), "cannot be read"),
+        (beginning, "beginning"),
+    ] {
+        let small = Small::new().with("d", "c", "{}", "[]", &numbered(1)).with_oplog(&[entry]);
+        let failed = restore_into(plain("7.0.1").application(), "{}", small.artifacts()).await.expect_err(wanted);
+        assert!(failed.message().contains(wanted) && failed.message().contains("entry 1 of the oplog"), "{failed:?}");
+    }
+    // One that came to nothing is let go of.
+    let aborted = [
+        rawdoc! { "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64, "o": { "applyOps": [{ "op": "i", "ns": "d.c", "o": { "_id": 1 } }], "prepare": true } },
+        rawdoc! { "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64, "o": { "abortTransaction": 1 } },
+    ];
+    let fake = plain("7.0.1");
+    let small = Small::new().with("d", "c", "{}", "[]", &numbered(1)).with_oplog(&aborted);
+    restore_into(fake.application(), "{}", small.artifacts()).await.expect("restored");
+    assert!(fake.heard("applyOps").is_empty());
+}
+
+#[tokio::test]
+async fn users_and_roles_are_merged_by_the_server() {
+    let users = [rawdoc! { "_id": "d.ada", "user": "ada", "db": "d", "credentials": { "SCRAM-SHA-256": "s3cret" } }];
+    let version = [rawdoc! { "_id": "authSchema", "currentVersion": 5 }];
+    let small = |version: &[RawDocumentBuf]| {
+        Small::new()
+            .with("admin", "system.users", "{}", "[]", &users)
+            .with("admin", "system.version", "{}", "[]", version)
+            .with("d", "c", "{}", "[]", &numbered(1))
+    };
+    let fake = plain("7.0.1");
+    let report = restore_into(fake.application(), "{}", small(&version).artifacts()).await.expect("restored");
+    assert!(fake.heard("_mergeAuthzCollections").is_empty());
+    assert_eq!(fact(&report, "collections"), "1");
+
+    let parameters = r#"{"usersAndRoles": true, "drop": true}"#;
+    for files in [small(&version).artifacts(), small(&version).without_index()] {
+        let fake = plain("7.0.1");
+        let report = restore_into(fake.application(), parameters, files).await.expect("restored");
+        let merge = &fake.heard("_mergeAuthzCollections")[0].command;
+        assert_eq!(merge.get_str("tempUsersCollection").unwrap(), "admin.coffer_restored_users");
+        assert!(merge.get("tempRolesCollection").unwrap().is_none() && merge.get_bool("drop").unwrap());
+        let inserted = fake.heard("insert");
+        let put = inserted.iter().find(|heard| heard.command.get_str("insert").unwrap() == "coffer_restored_users");
+        assert_eq!(put.expect("put").documents, users);
+        // Before and after.
+        let dropped = fake.heard("drop").iter().filter(|heard| heard.command.get_str("drop").unwrap() != "c").count();
+        assert_eq!((dropped, fact(&report, "rows")), (2, "3"));
+    }
+    let old = [rawdoc! { "_id": "authSchema", "currentVersion": 1 }];
+    let refused = restore_into(plain("7.0.1").application(), parameters, small(&old).artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("schema 1")), "{refused:?}");
+    let none = Small::new().with("d", "c", "{}", "[]", &numbered(1));
+    let refused = restore_into(plain("7.0.1").application(), parameters, none.artifacts()).await;
+    assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("no users")), "{refused:?}");
+    let failing = Fake::new("7.0.1", |name, _| {
+        (name == "_mergeAuthzCollections").then(|| refusal(59, "CommandNotFound", "no such command"))
+    });
+    let refused = restore_into(failing.application(), parameters, small(&version).artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("users and roles")), "{refused:?}");
+    // What passwords are checked with does not stay behind.
+    assert_eq!(failing.heard("drop").len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_sets_timestamps_is_put_right() {
+    let zero = Timestamp { time: 0, increment: 0 };
+    let document = rawdoc! { "_id": 1, "ts": zero };
+    let small = Small::new().with("d", "c", "{}", "[]", std::slice::from_ref(&document));
+    for (version, wanted) in [("7.0.1", "$replaceRoot"), ("4.0.9", "$set")] {
+        let (mut is_right, right) = (false, document.clone());
+        let fake = Fake::new(version, move |name, heard| match name {
+            "update" => {
+                is_right = true;
+                assert!(format!("{:?}", bson::Document::try_from(&*heard.command)).contains(wanted));
+                Some(rawdoc! { "ok": 1, "n": 1 })
+            }
+            "find" if is_right => Some(cursor([right.clone()])),
+            "find" if heard.command.get_document("filter").is_ok() => {
+                Some(cursor([rawdoc! { "_id": 1, "ts": stamp(1) }]))
+            }
+            _ => None,
+        });
+        restore_into(fake.application(), "{}", small.artifacts()).await.expect("restored");
+        assert_eq!(fake.heard("update").len(), 1);
+    }
+    let stubborn = Fake::new("7.0.1", |name, heard| {
+        (name == "find" && heard.command.get_document("filter").is_ok())
+            .then(|| cursor([rawdoc! { "_id": 1, "ts": stamp(1) }]))
+    });
+    let refused = restore_into(stubborn.application(), "{}", small.artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("timestamp of zeros")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_document_larger_than_the_server_takes_is_named() {
+    let fake = Fake::new("7.0.1", |name, _| {
+        (name == "isMaster")
+            .then(|| rawdoc! { "ok": 1, "ismaster": true, "maxWireVersion": 21, "maxBsonObjectSize": 1000 })
+    });
+    let large = rawdoc! { "_id": 1, "text": "x".repeat(2000) };
+    let small = Small::new().with("d", "c", "{}", "[]", &[rawdoc! { "_id": 0 }, large]);
+    let refused = restore_into(fake.application(), "{}", small.artifacts()).await;
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("d/c.bson: document 2") && text.contains("1000")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_restore_that_is_asked_to_stop_ends_its_sessions() {
+    let fake = Fake::new("7.0.1", |name, _| {
+        if name == "insert" {
+            coffer_addon::testing::cancel();
+        }
+        None
+    });
+    let small = Small::new().with("d", "c", "{}", "[]", &numbered(3));
+    let stopped = restore_into(fake.application(), "{}", small.artifacts()).await;
+    assert_eq!(stopped, Err(Error::Failed("cancelled".into())));
+    assert!(!fake.heard("killSessions").is_empty());
+    assert!(fake.heard("createIndexes").is_empty());
+}
