@@ -35,6 +35,9 @@ pub enum Error {
     #[error("{command} was refused: {message} (code {code})")]
     Refused { command: String, code: i32, message: String },
 
+    #[error("unable to read a document: {0}")]
+    Bson(#[from] bson::error::Error),
+
     #[error("{0}")]
     Different(String),
 }

@@ -4,7 +4,7 @@
 //! asynchronous callers, and adds an `_id` to documents that lack one.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 
 use bson::{RawBsonRef, RawDocument, RawDocumentBuf, cstr, rawdoc};
 
@@ -17,36 +17,44 @@ const OP_MSG: u32 = 2013;
 const BATCH_BYTES: usize = 24 << 20;
 const BATCH_DOCUMENTS: usize = 10_000;
 
+/// Who logs in, and the database that knows them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Login {
+    pub user: String,
+    pub password: String,
+    pub source: String,
+}
+
 pub struct Client {
     stream: TcpStream,
     requests: u32,
 }
 
 impl Client {
-    /// Connects to a port of this machine, in the clear, and logs in by SCRAM-SHA-256.
-    pub fn connect(port: u16, login: Option<(&str, &str)>) -> Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(lost)?;
+    /// Connects in the clear and logs in by SCRAM-SHA-256.
+    pub fn connect(host: &str, port: u16, login: Option<&Login>) -> Result<Self> {
+        let stream = TcpStream::connect((host, port)).map_err(lost)?;
         stream.set_nodelay(true).map_err(lost)?;
         let mut client = Self { stream, requests: 0 };
         client.run("admin", &rawdoc! { "hello": 1 })?;
-        if let Some((user, password)) = login {
-            client.log_in(user, password)?;
+        if let Some(login) = login {
+            client.log_in(login)?;
         }
         Ok(client)
     }
 
-    fn log_in(&mut self, user: &str, password: &str) -> Result<()> {
+    fn log_in(&mut self, login: &Login) -> Result<()> {
         let strange = || refused("saslStart", 0, "the server's answer is no SCRAM-SHA-256");
-        let scram = Scram::new(user, password);
+        let scram = Scram::new(&login.user, &login.password);
         let payload = |bytes| bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes };
         let start = rawdoc! { "saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": payload(scram.first()) };
-        let answer = self.run("admin", &start)?;
+        let answer = self.run(&login.source, &start)?;
         let conversation = integer(&answer, "conversationId").ok_or_else(strange)?;
         let challenge = answer.get_binary("payload").map_err(|_| strange())?;
         let mut next = scram.proof(challenge.bytes).ok_or_else(strange)?;
         loop {
             let command = rawdoc! { "saslContinue": 1, "conversationId": conversation, "payload": payload(next) };
-            let answer = self.run("admin", &command)?;
+            let answer = self.run(&login.source, &command)?;
             if answer.get_bool("done").unwrap_or(false) {
                 return Ok(());
             }

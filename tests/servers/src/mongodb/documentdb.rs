@@ -63,6 +63,10 @@ impl Documentdb {
         Ok(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

@@ -16,8 +16,12 @@
 //! options ask for it. The harness's own client and tools use a port without TLS.
 
 mod client;
+pub mod compare;
+pub mod corpus;
 mod documentdb;
 mod programs;
+mod real;
+pub mod sample;
 mod scram;
 
 use std::fs;
@@ -25,7 +29,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-pub use client::Client;
+pub use client::{Client, Login};
 pub use programs::{documentdb, tool, tools};
 
 use crate::cache::tail;
@@ -46,15 +50,19 @@ pub enum MongodbVersion {
     FerretDb2,
     /// FerretDB 1 over SQLite: less of BSON and few indexes, but capped collections and an oplog.
     FerretDb1,
+    /// A real one, which nobody but its owner can start; see [`Mongodb::real`].
+    Mongod,
 }
 
 impl MongodbVersion {
+    /// Those that can be started.
     pub const ALL: [Self; 2] = [Self::FerretDb2, Self::FerretDb1];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::FerretDb2 => "FerretDB 2",
             Self::FerretDb1 => "FerretDB 1",
+            Self::Mongod => "MongoDB",
         }
     }
 
@@ -109,6 +117,8 @@ pub struct Mongodb {
     program: PathBuf,
     options: MongodbOptions,
     folder: PathBuf,
+    host: String,
+    login: Option<Login>,
     /// Without TLS.
     plain_port: u16,
     tls_port: u16,
@@ -125,18 +135,27 @@ impl Mongodb {
         if version == MongodbVersion::FerretDb2 && options.replica_set.is_some() {
             return Err(Error::NotReady { what: version.name().into(), log: "it knows no replica sets".into() });
         }
-        let program = version.program()?;
-        let documentdb = match version {
-            MongodbVersion::FerretDb2 => Some(Documentdb::start(Self::USER, &options.password)?),
-            MongodbVersion::FerretDb1 => None,
+        let login = Login { user: Self::USER.into(), password: options.password.clone(), source: "admin".into() };
+        let mut server = Self {
+            version,
+            program: version.program()?,
+            options: options.clone(),
+            folder: temporary_folder("coffer-mongo-")?,
+            host: "127.0.0.1".into(),
+            login: options.auth.then_some(login),
+            plain_port: 0,
+            tls_port: 0,
+            authority: None,
+            documentdb: None,
+            process: None,
         };
-        let authority = if options.tls == MongodbTls::Off { None } else { Some(Authority::new()?) };
-        let folder = temporary_folder("coffer-mongo-")?;
-        let options = options.clone();
-        let (plain_port, tls_port) = (0, 0);
-        let mut server =
-            Self { version, program, options, folder, plain_port, tls_port, authority, documentdb, process: None };
-        server.write_certificates()?;
+        if options.tls != MongodbTls::Off {
+            server.authority = Some(Authority::new()?);
+        }
+        if version == MongodbVersion::FerretDb2 {
+            server.documentdb = Some(Documentdb::start(Self::USER, &options.password)?);
+        }
+        server.write_files()?;
         server.start_again()?;
         if server.options.replica_set.is_some() {
             server.client()?.create_oplog()?;
@@ -144,17 +163,54 @@ impl Mongodb {
         Ok(server)
     }
 
+    /// The real one that `COFFER_TEST_MONGODB_URI` names; none, and a loud line, where that is not set. Its databases are
+    /// its owner's: a test uses names that begin with `coffer`, and drops what it made.
+    pub fn real() -> Result<Option<Self>> {
+        let Some(address) = real::address()? else { return Ok(None) };
+        let login = address.login;
+        let options = MongodbOptions {
+            auth: login.is_some(),
+            password: login.as_ref().map(|login| login.password.clone()).unwrap_or_default(),
+            replica_set: address.replica_set,
+            ..MongodbOptions::default()
+        };
+        let server = Self {
+            version: MongodbVersion::Mongod,
+            program: PathBuf::new(),
+            options,
+            folder: temporary_folder("coffer-mongo-")?,
+            host: address.host,
+            login,
+            plain_port: address.port,
+            tls_port: 0,
+            authority: None,
+            documentdb: None,
+            process: None,
+        };
+        server.client().map(|_| Some(server))
+    }
+
     pub fn version(&self) -> MongodbVersion {
         self.version
     }
 
-    /// On 127.0.0.1, with TLS if the options ask for it.
+    /// 127.0.0.1 unless the server is somebody's own.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// With TLS if the options ask for it.
     pub fn port(&self) -> u16 {
         if self.authority.is_some() { self.tls_port } else { self.plain_port }
     }
 
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
+    }
+
+    /// [`Self::USER`] unless the server is somebody's own.
+    pub fn user(&self) -> &str {
+        self.login.as_ref().map_or(Self::USER, |login| &login.user)
     }
 
     pub fn password(&self) -> &str {
@@ -164,7 +220,7 @@ impl Mongodb {
     /// The address for an AppBinding: no user, no password.
     pub fn url(&self) -> String {
         let set = self.options.replica_set.as_ref().map(|name| format!("/?replicaSet={name}"));
-        format!("mongodb://127.0.0.1:{}{}", self.port(), set.unwrap_or_default())
+        format!("mongodb://{}:{}{}", self.host, self.port(), set.unwrap_or_default())
     }
 
     /// Who signed the server's certificate, where it has one.
@@ -177,19 +233,34 @@ impl Mongodb {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// A connection with all privileges.
-    pub fn client(&self) -> Result<Client> {
-        let login = self.options.auth.then_some((Self::USER, self.options.password.as_str()));
-        Client::connect(self.plain_port, login)
+    /// What is gone when the server is: its folder, and its PostgreSQL's.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = std::iter::once(self.folder.clone());
+        own.chain(self.documentdb.as_ref().map(|documentdb| documentdb.folder().to_owned())).collect()
     }
 
-    /// Stock `mongodump` or `mongorestore`, set to connect to this server as [`Self::USER`].
+    /// A connection with all privileges.
+    pub fn client(&self) -> Result<Client> {
+        Client::connect(&self.host, self.plain_port, self.login.as_ref())
+    }
+
+    /// Stock `mongodump` or `mongorestore`, set to connect to this server with all privileges.
     pub fn tool(&self, program: &str) -> Result<Command> {
+        self.tool_at(program, self.plain_port)
+    }
+
+    /// The same over TLS. A client's certificate, where the server wants one, is the caller's to add (`--sslPEMKeyFile`).
+    pub fn tls_tool(&self, program: &str) -> Result<Command> {
+        let mut command = self.tool_at(program, self.tls_port)?;
+        command.arg("--ssl").arg("--sslCAFile").arg(self.folder.join("ca.crt"));
+        Ok(command)
+    }
+
+    fn tool_at(&self, program: &str, port: u16) -> Result<Command> {
         let mut command = tool(program)?;
-        command.args(["--host", "127.0.0.1", "--port", &self.plain_port.to_string()]);
-        if self.options.auth {
-            command.args(["--username", Self::USER, "--password", &self.options.password]);
-            command.args(["--authenticationDatabase", "admin"]);
+        command.args(["--host", &self.host, "--port", &port.to_string()]);
+        if let Some(Login { user, password, source }) = &self.login {
+            command.args(["--username", user, "--password", password, "--authenticationDatabase", source]);
         }
         Ok(command)
     }
@@ -202,7 +273,7 @@ impl Mongodb {
         }
     }
 
-    /// Kills the server at once; the data stays for [`Self::start_again`].
+    /// Kills the server at once; the data stays for [`Self::start_again`]. A real one is left alone.
     pub fn kill9(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill();
@@ -211,6 +282,9 @@ impl Mongodb {
 
     /// Brings the server back with the same data, on the same port if it can.
     pub fn start_again(&mut self) -> Result<()> {
+        if self.version == MongodbVersion::Mongod {
+            return Ok(());
+        }
         self.kill9();
         let mut log = String::new();
         for _ in 0..TRIES {
@@ -294,7 +368,7 @@ impl Mongodb {
         arguments
     }
 
-    fn write_certificates(&self) -> Result<()> {
+    fn write_files(&self) -> Result<()> {
         for part in ["state", "data"] {
             let path = self.folder.join(part);
             fs::create_dir(&path).at(path)?;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::MongodbVersion;
+use super::{MongodbVersion, real};
 use crate::cache;
 use crate::debian::Wanted;
 use crate::error::{AtPath, Error, Result};
@@ -30,21 +30,26 @@ const FERRETDB_1: &str = "v1.24.2";
 const DOCUMENTDB_VARIABLE: &str = "COFFER_DOCUMENTDB_BIN";
 
 impl MongodbVersion {
-    /// The variable that names a program of your own.
+    /// The variable that names a program of your own, or the address of a running server.
     pub fn variable(self) -> &'static str {
         match self {
             Self::FerretDb2 => "COFFER_FERRETDB_2",
             Self::FerretDb1 => "COFFER_FERRETDB_1",
+            Self::Mongod => real::VARIABLE,
         }
     }
 
     /// The server's program: [`Self::variable`], else built from its Go module.
     pub fn program(self) -> Result<PathBuf> {
+        if self == Self::Mongod {
+            let log = format!("it is in no package; start one yourself and name it in {}", real::VARIABLE);
+            return Err(Error::NotReady { what: self.name().into(), log });
+        }
         if let Some(own) = overridden(self.variable(), "")? {
             return Ok(own);
         }
         let folder = match self {
-            Self::FerretDb2 => cache::entry("ferretdb-2", &format!("1 {FERRETDB_2}"), |folder| {
+            Self::Mongod | Self::FerretDb2 => cache::entry("ferretdb-2", &format!("1 {FERRETDB_2}"), |folder| {
                 go::install("github.com/FerretDB/FerretDB/v2/cmd/ferretdb", FERRETDB_2, folder)
             }),
             Self::FerretDb1 => cache::entry("ferretdb-1", &format!("1 {FERRETDB_1}"), |folder| {
