@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use coffer_test_servers::{MysqlVersion, PostgresVersion, s3, tools};
+use coffer_test_servers::{MongodbVersion, MysqlVersion, PostgresVersion, mongodb, s3, tools};
 
 use crate::shell::{Error, Result, cargo, heading, run as run_command, say, target_folder};
 use crate::{addons, generate};
@@ -34,6 +34,10 @@ pub fn run() -> Result<()> {
         ("COFFER_KUBECTL", tools::kubectl()?),
         ("COFFER_S3S_FS", s3::program()?),
         ("COFFER_MYDUMPER", tools::mydumper_programs()?),
+        ("COFFER_MONGO_TOOLS", mongodb::tools()?),
+        ("COFFER_DOCUMENTDB_BIN", mongodb::documentdb()?),
+        (MongodbVersion::FerretDb2.variable(), MongodbVersion::FerretDb2.program()?),
+        (MongodbVersion::FerretDb1.variable(), MongodbVersion::FerretDb1.program()?),
         ("COFFER_ADDONS", wasm),
         ("COFFER_BIN", target_folder()?.join("debug/coffer")),
     ] {
