@@ -22,8 +22,20 @@ pub fn application<F>(binding: Binding, credentials: &[(&str, &str)], connect: i
 where
     F: Future<Output = Result<Connection>> + 'static,
 {
+    endpoints(binding, credentials, move |_| connect())
+}
+
+/// [`application`] with more than one endpoint: `connect` is told which one is meant, none being the first.
+pub fn endpoints<F>(
+    binding: Binding,
+    credentials: &[(&str, &str)],
+    connect: impl Fn(Option<&str>) -> F + 'static,
+) -> Application
+where
+    F: Future<Output = Result<Connection>> + 'static,
+{
     let credentials: BTreeMap<_, _> = credentials.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    let connect: sys::Connect = Rc::new(move |_| Box::pin(connect()));
+    let connect: sys::Connect = Rc::new(move |endpoint| Box::pin(connect(endpoint)));
     Application { raw: sys::Application { binding, credentials, connect } }
 }
 

@@ -1,6 +1,9 @@
-//! mongodb-wait-ready: an action that ends when the server takes logins and answers.
+//! mongodb-wait-ready: an action that ends when a server that can be read from takes logins and answers.
+//!
+//! Of a replica set that is the member that a dump would read. A restore needs the primary, and says so itself when there is
+//! none: that can be tried again, too.
 
-use crate::client::{Client, Login};
+use crate::client::{Client, Login, Members, ReadPreference};
 use bson::rawdoc;
 use coffer_addon::parameters::WaitReady;
 use coffer_addon::{Application, Report, Result, ready};
@@ -8,7 +11,9 @@ use coffer_addon::{Application, Report, Result, ready};
 pub async fn wait_ready(application: Application, parameters: WaitReady) -> Result<Report> {
     let login = Login::of(&application)?;
     let (version, attempts) = ready::wait_ready(parameters.timeout.0, async || {
-        let mut client = Client::connect(&application, &login, None).await?;
+        let members = Members::ask(&application, &login).await?;
+        let member = members.choose(ReadPreference::SecondaryPreferred)?;
+        let mut client = Client::connect(&application, &login, Some(&member.endpoint)).await?;
         client.run("admin", rawdoc! { "ping": 1 }).await?;
         let version = client.version().text.clone();
         client.close().await;

@@ -3,13 +3,15 @@
 use super::login::{Login, Mechanism};
 use super::scram::{Scram, salted};
 use super::{Client, Kind, ServerError, code};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bson::raw::RawDocument;
 use bson::spec::BinarySubtype;
 use bson::{RawBinaryRef, RawBsonRef, rawdoc};
 use coffer_addon::{Error, Result};
 
-/// Of random letters; each is worth five bits.
-const NONCE: usize = 32;
+/// Random bytes; they go as Base64, which has no comma.
+const NONCE: usize = 24;
 
 /// Answers of a server that never comes to an end.
 const MOST_ANSWERS: u32 = 4;
@@ -74,8 +76,7 @@ async fn scram(client: &mut Client, login: &Login, mechanism: Mechanism, user: &
         }
     };
     let proof = scram.prove(&challenge, &salted);
-    let go_on =
-        |text: &str| rawdoc! { "saslContinue": 1, "conversationId": conversation, "payload": payload(text) };
+    let go_on = |text: &str| rawdoc! { "saslContinue": 1, "conversationId": conversation, "payload": payload(text) };
     let mut reply = ask(go_on(&proof.message)).await?;
     proof.check(said(&reply)?)?;
     for _ in 0..MOST_ANSWERS {
@@ -99,7 +100,7 @@ fn said(reply: &RawDocument) -> Result<&[u8]> {
 fn nonce() -> Result<String> {
     let mut bytes = [0; NONCE];
     getrandom::fill(&mut bytes).map_err(|error| Error::Failed(format!("no random bytes: {error}")))?;
-    Ok(bytes.iter().map(|byte| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(byte % 32)])).collect())
+    Ok(BASE64.encode(bytes))
 }
 
 /// The server's "no" to a login, with the remedy for what mostly is the reason.
@@ -138,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_of_letters_and_never_the_same() {
+    fn a_nonce_has_no_comma_and_is_never_the_same() {
         let (one, other) = (nonce().expect("random"), nonce().expect("random"));
-        assert!(one.len() == NONCE && one.chars().all(|c| c.is_ascii_alphanumeric()));
+        assert!(one.len() == 32 && !one.contains(','));
         assert_ne!(one, other);
     }
 }

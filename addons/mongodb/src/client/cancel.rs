@@ -76,8 +76,10 @@ impl Drop for Open {
 }
 
 /// Connections that end what others have under way: one for each endpoint, as a server at its limit has no room for more.
-#[derive(Default)]
-struct Killers(RefCell<BTreeMap<Option<String>, Rc<Mutex<Option<Client>>>>>);
+type Killers = RefCell<BTreeMap<Option<String>, Rc<Killer>>>;
+
+/// None until it is connected.
+type Killer = Mutex<Option<Client>>;
 
 /// Does `work`, and ends all that the connections of `login` have under way when the run is asked to stop before it is done.
 pub async fn stoppable<T>(
@@ -95,7 +97,7 @@ async fn end(application: &Application, login: &Login, killers: &Killers, key: u
     if underway.session.is_none() && underway.cursor.is_none() {
         return Ok(());
     }
-    let killer = killers.0.borrow_mut().entry(underway.endpoint.clone()).or_default().clone();
+    let killer = killers.borrow_mut().entry(underway.endpoint.clone()).or_default().clone();
     let mut killer = killer.lock().await;
     let mut client = match killer.take() {
         Some(client) => client,

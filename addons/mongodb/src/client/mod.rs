@@ -119,8 +119,7 @@ impl Client {
     }
 
     async fn query_begun(&mut self, database: &str, command: RawDocumentBuf) -> Result<Result<(), ServerError>> {
-        let outcome = self.open(database, command).await;
-        outcome.map_err(|error| self.lost(error))
+        self.open(database, command).await.map_err(|error| self.lost(error))
     }
 
     /// Inserts documents that lie one after the other in `documents`. `head` is the command without them:
@@ -175,7 +174,7 @@ impl Client {
     async fn begin(&mut self, database: &str, command: &RawDocument) -> Result<()> {
         if self.wire.is_torn() {
             let before = &self.running;
-            return Err(Error::Failed(format!("the connection is still busy with {before}, which was given up")));
+            return Err(Error::Failed(format!("the connection is of no more use: {before} was given up, or failed")));
         }
         self.settle().await?;
         self.running = describe(database, command);
@@ -199,13 +198,17 @@ impl Client {
         self.wire.send(command.as_bytes(), documents.map(|documents| ("documents", documents))).await
     }
 
-    fn lost(&self, error: Error) -> Error {
+    /// What became of the connection, which is of no more use; or what the server said, with which it still is.
+    fn lost(&mut self, error: Error) -> Error {
+        if error.message().contains("; while running ") {
+            return error;
+        }
+        self.wire.tear();
         match error {
-            Error::Unavailable(_) if !error.message().contains("; while running ") => {
+            Error::Unavailable(_) => {
                 error.context(format!("connection to the server lost while running {}", self.running))
             }
-            Error::Corrupt(_) => error.context(format!("unable to run {}", self.running)),
-            error => error,
+            error => error.context(format!("unable to run {}", self.running)),
         }
     }
 

@@ -48,9 +48,14 @@ impl Wire {
         Wire { connection, request: 0, left: 0, held: 0, large: Vec::new(), is_torn: false }
     }
 
-    /// Whether a request was given up in the middle.
+    /// Whether a request was given up in the middle, or something went wrong with its reply.
     pub fn is_torn(&self) -> bool {
         self.is_torn
+    }
+
+    /// Nobody can tell any more what comes next.
+    pub fn tear(&mut self) {
+        self.is_torn = true;
     }
 
     /// Sends a request: a document, and raw documents one after the other as its field of a name.
