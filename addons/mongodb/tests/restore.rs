@@ -12,9 +12,10 @@ mod scripted;
 use bson::{RawDocumentBuf, rawdoc};
 use coffer_addon::Error;
 use coffer_test_servers::mongodb::compare::{same_database, same_documents};
-use coffer_test_servers::mongodb::{corpus, sample};
+use coffer_test_servers::mongodb::{Mongodb, MongodbOptions, MongodbVersion, corpus, sample};
 use restoring::{
-    Small, archive_of, artifact, client, dump, fact, mongodump, name, of, old_server, renamed, restore, server,
+    Small, archive_of, artifact, client, dump, dump_as_written, fact, mongodump, name, of, old_server, renamed,
+    restore, server,
 };
 
 fn numbered(count: i32) -> Vec<RawDocumentBuf> {
@@ -33,6 +34,89 @@ async fn our_own_dump_comes_back_as_it_was() {
         assert_eq!(fact(&report, total), fact(&dumped, total), "{total}");
     }
     assert_eq!(fact(&report, "databases"), copy);
+}
+
+#[tokio::test]
+async fn a_dump_is_restored_while_it_is_made_and_held_to_its_index_at_the_end() {
+    let (server, database, copy) = (server(), name(), name());
+    sample::create(server, &database, 2).expect("the sample");
+    let parameters = format!(r#"{{"databases": ["{database}"]}}"#);
+    let (dumped, files) = dump_as_written(server, &parameters).await;
+    let report = restore(server, &renamed(&database, &copy), files.clone()).await.expect("restored");
+    same_database(of(server, &database), of(server, &copy)).expect("the same");
+    for total in ["tables", "rows", "bytes"] {
+        assert_eq!(fact(&report, total), fact(&dumped, total), "{total}");
+    }
+    let drop = format!(r#"{{"rename": {{"{database}": "{copy}"}}, "drop": true}}"#);
+    // Without its end, and with a collection that lost a document on its way.
+    let cut = restore(server, &drop, files[..files.len() - 1].to_vec()).await;
+    assert!(matches!(&cut, Err(Error::Corrupt(text)) if text.contains("coffer.json did not come")), "{cut:?}");
+    let mut short = files.clone();
+    let orders = short.iter_mut().find(|file| file.artifact.name.ends_with("/orders.bson")).expect("orders");
+    let bytes = orders.bytes.as_mut().expect("whole");
+    let first = usize::try_from(u32::from_le_bytes(bytes[..4].try_into().unwrap())).unwrap();
+    bytes.drain(..first);
+    let short = restore(server, &drop, short).await;
+    assert!(matches!(&short, Err(Error::Corrupt(text)) if text.contains("orders.bson has")), "{short:?}");
+    let mut missing = files;
+    missing.retain(|file| !file.artifact.name.contains("/orders."));
+    let missing = restore(server, &drop, missing).await;
+    assert!(matches!(&missing, Err(Error::Corrupt(text)) if text.contains("orders did not come")), "{missing:?}");
+}
+
+#[tokio::test]
+async fn schema_and_documents_may_come_one_after_the_other() {
+    let (server, database) = (server(), name());
+    sample::create(server, &database, 1).expect("the sample");
+    let only = |what: &str| format!(r#"{{"databases": ["{database}"], "{what}": true}}"#);
+    for as_written in [false, true] {
+        let copy = name();
+        for what in ["schemaOnly", "dataOnly"] {
+            let (dumped, files) = match as_written {
+                true => dump_as_written(server, &only(what)).await,
+                false => dump(server, &only(what)).await,
+            };
+            if what == "dataOnly" {
+                let nowhere = restore(server, &renamed(&database, &name()), files.clone()).await;
+                assert!(
+                    matches!(&nowhere, Err(Error::InvalidParameter(text)) if text.contains("documents alone")),
+                    "{nowhere:?}"
+                );
+            }
+            let report = restore(server, &renamed(&database, &copy), files.clone()).await.expect(what);
+            assert_eq!(fact(&report, "rows"), fact(&dumped, "rows"));
+            if what == "dataOnly" {
+                let again = restore(server, &renamed(&database, &copy), files).await;
+                assert!(
+                    matches!(&again, Err(Error::InvalidParameter(text)) if text.contains("is not empty")),
+                    "{again:?}"
+                );
+            }
+        }
+        same_database(of(server, &database), of(server, &copy)).expect("the same");
+    }
+}
+
+#[tokio::test]
+async fn a_dump_with_an_oplog_by_stock_mongodump_comes_back() {
+    let options = MongodbOptions { replica_set: Some("rs0".into()), ..MongodbOptions::default() };
+    let member = Mongodb::start(MongodbVersion::FerretDb1, &options).expect("a server");
+    let database = name();
+    client(&member).insert(&database, "c", &numbered(500)).unwrap();
+    let mut directory = mongodump(&member, &["--oplog"]);
+    let archive = vec![artifact("dump", archive_of(&member, &["--oplog"]))];
+    let (_, ours) = dump(&member, "{}").await;
+    let (_, as_written) = dump_as_written(&member, "{}").await;
+    assert!(directory.iter().any(|file| file.artifact.name == "oplog.bson"));
+    let plain = directory.clone();
+    directory.iter_mut().for_each(|file| file.artifact.name.insert_str(0, "dump/"));
+    for (number, files) in [plain, directory, archive, ours, as_written].into_iter().enumerate() {
+        let copy = name();
+        let report = restore(old_server(), &renamed(&database, &copy), files).await;
+        let report = report.unwrap_or_else(|error| panic!("{number}: {error}"));
+        fact(&report, "oplogEntries");
+        assert_eq!(client(old_server()).documents(&copy, "c").unwrap().len(), 500, "{number}");
+    }
 }
 
 #[tokio::test]

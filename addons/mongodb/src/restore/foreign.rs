@@ -1,15 +1,22 @@
-//! A directory of stock mongodump. Nothing says what all is in it; `x.bson` comes before the `x.metadata.json` that says how
-//! the collection is made, and others may come between the two. So files are held, unread, until both are there, and what is
-//! complete is restored in rounds.
+//! A dump whose index does not come first: a directory of stock mongodump, which has none, or a dump of ours on its way from one
+//! server into another, which ends with it.
+//!
+//! In a directory `x.bson` comes before the `x.metadata.json` that says how the collection is made, and others may come
+//! between the two. So files are held, unread, until both are there; as long as that is possible, nothing is written before
+//! everything was looked at. A dump that is being made begins with all metadata, and waits for whoever does not read: of that
+//! every file is read as it comes.
 
 use super::definition::{Definition, Fate, Metadata, fate};
+use super::indexed;
 use super::run::{AT_ONCE, Run, drain};
 use super::target::Target;
 use crate::client::Client;
-use crate::layout::{self, DATA, Kind, METADATA, OPLOG, PRELUDE};
+use crate::layout::{self, BUCKETS, DATA, INDEX, Index, Kind, METADATA, OPLOG, PRELUDE};
 use coffer_addon::{Context as _, Error, Incoming, Result, omitted};
-use futures::{StreamExt, TryStreamExt, stream};
-use std::collections::{BTreeMap, BTreeSet};
+use futures::future::{Either, FutureExt as _, LocalBoxFuture, select};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 
 /// Artifacts that are open at once: the host allows 64.
 const HELD: usize = 48;
@@ -17,53 +24,159 @@ const HELD: usize = 48;
 /// A hundred indexes have a hundredth of that.
 const MAX_METADATA: usize = 16 << 20;
 
-/// Its artifact is none where there are no documents: of views.
-type Ready = (Definition, Option<Incoming>);
+/// The versions of the tools that made a dump.
+const MAX_PRELUDE: usize = 64 << 10;
 
-pub async fn restore(run: &Run<'_>, leader: &mut Client, first: Incoming) -> Result<()> {
-    coffer_addon::info!("a dump without an index: restored is what there is, and nothing says whether that is all");
-    let mut shelf = Shelf::default();
-    let mut target = Target::default();
-    let (mut next, mut definitions) = (Some(first), Vec::new());
+type Loads<'a> = FuturesUnordered<LocalBoxFuture<'a, Result<()>>>;
+
+/// What an artifact completed.
+enum Put {
+    Nothing,
+    View(Definition),
+    Documents(Definition, Incoming),
+    Oplog(Incoming),
+}
+
+pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming) -> Result<()> {
+    let mut foreign = Foreign::default();
+    let mut loads = Loads::new();
+    let mut next = Some(first);
+    let mut oplog = None;
     loop {
-        let mut ready: Vec<Ready> = Vec::new();
-        let mut is_end = false;
-        while ready.len() + shelf.data.len() < HELD {
-            let incoming = match next.take() {
-                Some(incoming) => Some(incoming),
-                None => run.inbox.next().await,
-            };
-            let Some(incoming) = incoming else {
-                is_end = true;
-                break;
-            };
-            ready.extend(shelf.put(run, incoming).await?);
+        foreign.start(run, &mut loads);
+        let held = foreign.shelf.data.len() + foreign.waiting.len() + loads.len();
+        if held >= HELD {
+            if !foreign.has_begun {
+                foreign.begin(run, leader).await?;
+            } else if let Some(done) = loads.next().await {
+                done?;
+            } else {
+                return Err(foreign.shelf.too_many());
+            }
+            continue;
         }
-        if is_end {
-            shelf.find_oplog();
-            shelf.check_pairs()?;
-            run.check_names()?;
-        } else if ready.is_empty() {
-            return Err(shelf.too_many());
-        }
-        target.prepare(leader, run.parameters, ready.iter().map(|(definition, _)| definition)).await?;
-        for (definition, _) in &ready {
-            run.note(definition);
-            definitions.push(definition.clone());
-        }
-        let files = ready.into_iter().filter_map(|(definition, incoming)| Some((definition, incoming?)));
-        let load = async |(definition, mut incoming): (Definition, Incoming)| {
-            let filling = run.loader.fill(&definition, &incoming.artifact.name);
-            run.loader.file(&filling, &mut incoming).await
+        let incoming = match next.take() {
+            Some(incoming) => Some(incoming),
+            None => next_artifact(run, &mut loads).await?,
         };
-        let work = stream::iter(files.map(load)).buffer_unordered(AT_ONCE);
-        work.try_collect::<()>().await?;
-        if is_end {
-            break;
+        let Some(incoming) = incoming else { break };
+        match foreign.shelf.put(run, incoming).await? {
+            Put::Nothing => continue,
+            Put::View(definition) => foreign.views.push(definition),
+            Put::Documents(definition, incoming) => foreign.waiting.push_back((definition, incoming)),
+            // A dump that is being made has had all documents, and waits for this to be read.
+            Put::Oplog(incoming) if foreign.shelf.is_live && foreign.shelf.definitions.is_empty() => {
+                foreign.finish_loads(run, leader, &mut loads).await?;
+                run.settle(leader, Some((incoming, None))).await?;
+            }
+            Put::Oplog(incoming) => oplog = Some((incoming, None)),
+        }
+        if foreign.has_begun || foreign.shelf.is_live {
+            foreign.begin(run, leader).await?;
         }
     }
-    run.settle(leader, shelf.oplog.map(|oplog| (oplog, None))).await?;
-    run.views(leader, &mut target, &definitions).await
+    oplog = oplog.or(foreign.shelf.found_oplog().map(|oplog| (oplog, None)));
+    foreign.shelf.check_pairs()?;
+    run.check_names()?;
+    foreign.finish_loads(run, leader, &mut loads).await?;
+    run.settle(leader, oplog).await?;
+    foreign.check_index(run)?;
+    run.views(leader, &mut foreign.target, &foreign.definitions).await
+}
+
+/// The next artifact, while what is being read goes on.
+async fn next_artifact(run: &Run<'_>, loads: &mut Loads<'_>) -> Result<Option<Incoming>> {
+    let mut coming = pin!(run.inbox.next());
+    while !loads.is_empty() {
+        match select(coming.as_mut(), loads.next()).await {
+            Either::Left((incoming, _)) => return Ok(incoming),
+            Either::Right((done, _)) => done.unwrap_or(Ok(()))?,
+        }
+    }
+    Ok(coming.await)
+}
+
+#[derive(Default)]
+struct Foreign {
+    shelf: Shelf,
+    target: Target,
+    /// Looked at, and made where they were not there.
+    definitions: Vec<Definition>,
+    prepared: BTreeSet<String>,
+    views: Vec<Definition>,
+    waiting: VecDeque<(Definition, Incoming)>,
+    /// Whether documents may be written.
+    has_begun: bool,
+}
+
+impl Foreign {
+    /// Looks at all that is known, and lets documents be written.
+    async fn begin(&mut self, run: &Run<'_>, leader: &mut Client) -> Result<()> {
+        if self.shelf.is_live && !self.has_begun {
+            run.check_names()?;
+        }
+        self.has_begun = true;
+        let waiting = self.waiting.iter().map(|(definition, _)| definition);
+        let known = waiting.chain(&self.views).chain(self.shelf.definitions.values());
+        let new: Vec<Definition> =
+            known.filter(|definition| !self.prepared.contains(&definition.namespace())).cloned().collect();
+        self.target.prepare(leader, run.parameters, new.iter()).await?;
+        for definition in new {
+            run.note(&definition);
+            self.prepared.insert(definition.namespace());
+            self.definitions.push(definition);
+        }
+        Ok(())
+    }
+
+    fn start<'a>(&mut self, run: &'a Run<'a>, loads: &mut Loads<'a>) {
+        while self.has_begun && loads.len() < AT_ONCE {
+            let Some((definition, mut incoming)) = self.waiting.pop_front() else { return };
+            let load = async move {
+                let filling = run.loader.fill(&definition, &incoming.artifact.name);
+                run.loader.file(&filling, &mut incoming).await
+            };
+            loads.push(load.boxed_local());
+        }
+    }
+
+    /// Everything that waits.
+    async fn finish_loads<'a>(&mut self, run: &'a Run<'a>, leader: &mut Client, loads: &mut Loads<'a>) -> Result<()> {
+        self.begin(run, leader).await?;
+        loop {
+            self.start(run, loads);
+            match loads.next().await {
+                Some(done) => done?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What the index says, where there is one, though it came late.
+    fn check_index(&self, run: &Run<'_>) -> Result<()> {
+        let Some(index) = &self.shelf.index else {
+            if self.shelf.is_live {
+                return Err(Error::Corrupt(format!("{INDEX} did not come: the dump is not whole")));
+            }
+            coffer_addon::info!("the dump has no {INDEX}: nothing says whether what was restored is all of it");
+            return Ok(());
+        };
+        indexed::announce(index);
+        for collection in &index.collections {
+            let (database, name) = (&collection.database, &collection.name);
+            if run.fate(database, name) != Some(Fate::Restored) {
+                continue;
+            }
+            let is_it = |other: &&Definition| other.database == *database && other.name == *name;
+            let found = self.definitions.iter().find(is_it);
+            let missing = || Error::Corrupt(format!("{database}.{name} did not come: the dump is not whole"));
+            let definition = found.ok_or_else(missing)?;
+            if let Some(data) = &collection.data {
+                run.loader.check_against(definition, data)?;
+            }
+        }
+        run.check_oplog(index.oplog.as_ref())
+    }
 }
 
 /// What came and waits for its other half, by the name that its documents' file has or should have.
@@ -76,20 +189,32 @@ struct Shelf {
     /// Files with documents that are not wanted.
     left_out: BTreeSet<String>,
     seen: BTreeSet<String>,
-    oplog: Option<Incoming>,
+    index: Option<Index>,
+    /// It comes from a dump of ours, which may be under way.
+    is_ours: bool,
+    /// Its metadata came before any documents, or it has none.
+    is_live: bool,
+    /// Whether there was any metadata.
+    has_schema: bool,
 }
 
 impl Shelf {
-    async fn put(&mut self, run: &Run<'_>, mut incoming: Incoming) -> Result<Option<Ready>> {
+    async fn put(&mut self, run: &Run<'_>, mut incoming: Incoming) -> Result<Put> {
         let name = incoming.artifact.name.clone();
+        let is_first = self.seen.is_empty();
         if !self.seen.insert(name.clone()) {
             return Err(Error::Corrupt(format!("{name} came twice")));
         }
         let (folder, file) = name.rsplit_once('/').unwrap_or(("", &name));
         let (prefix, database) = folder.rsplit_once('/').unwrap_or(("", folder));
         if file == PRELUDE {
-            drain(&mut incoming).await?;
-            return Ok(None);
+            let text = incoming.read_all(MAX_PRELUDE).await?;
+            self.is_ours = is_first && is_ours(&text);
+            return Ok(Put::Nothing);
+        }
+        if file == INDEX {
+            self.index = Some(indexed::read(&mut incoming).await?);
+            return Ok(Put::Nothing);
         }
         if file.ends_with(".gz") {
             return Err(Error::Unsupported(format!(
@@ -97,8 +222,7 @@ impl Shelf {
             )));
         }
         if name == OPLOG {
-            self.oplog = Some(incoming);
-            return Ok(None);
+            return Ok(Put::Oplog(incoming));
         }
         let is_metadata = file.ends_with(METADATA);
         let Some(stem) = file.strip_suffix(METADATA).or_else(|| file.strip_suffix(DATA)) else {
@@ -118,12 +242,12 @@ impl Shelf {
             Fate::Accounts(of) => {
                 run.fate(database, &collection);
                 run.accounts(of, &mut incoming).await.context(|| name.clone())?;
-                return Ok(None);
+                return Ok(Put::Nothing);
             }
             Fate::Own => {
                 run.fate(database, &collection);
                 drain(&mut incoming).await?;
-                return Ok(None);
+                return Ok(Put::Nothing);
             }
             Fate::Restored => {}
         }
@@ -131,11 +255,34 @@ impl Shelf {
         if self.left_out.contains(&key) {
             drain(&mut incoming).await?;
         } else if let Some(definition) = self.definitions.remove(&key) {
-            return Ok(Some((definition, Some(incoming))));
+            self.is_live |= self.is_ours;
+            return Ok(Put::Documents(definition, incoming));
+        } else if self.is_ours && !self.has_schema && !was_cut {
+            // Documents alone, into what is there.
+            self.is_live = true;
+            return self.documents_alone(run, database, &collection, incoming).await;
         } else {
             self.data.insert(key, incoming);
         }
-        Ok(None)
+        Ok(Put::Nothing)
+    }
+
+    async fn documents_alone(
+        &mut self,
+        run: &Run<'_>,
+        database: &str,
+        collection: &str,
+        mut incoming: Incoming,
+    ) -> Result<Put> {
+        let (kind, name) = match collection.strip_prefix(BUCKETS) {
+            Some(name) => (Kind::Timeseries, name),
+            None => (Kind::Collection, collection),
+        };
+        if run.fate(database, name) != Some(Fate::Restored) {
+            drain(&mut incoming).await?;
+            return Ok(Put::Nothing);
+        }
+        Ok(Put::Documents(Definition::new(run.parameters, database, name, kind, None), incoming))
     }
 
     async fn metadata(
@@ -144,8 +291,12 @@ impl Shelf {
         database: &str,
         (collection, was_cut): (&str, bool),
         incoming: &mut Incoming,
-    ) -> Result<Option<Ready>> {
+    ) -> Result<Put> {
         let file = incoming.artifact.name.clone();
+        if self.is_live && !self.has_schema {
+            return Err(Error::Corrupt(format!("{file} comes behind documents that were taken for all there is")));
+        }
+        self.has_schema = true;
         let bytes = incoming.read_all(MAX_METADATA).await?;
         let Metadata { name, kind, made } = Metadata::parse(&bytes).context(|| file.clone())?;
         if was_cut && name.is_none() {
@@ -159,16 +310,16 @@ impl Shelf {
                 drain(&mut data).await?;
             }
             self.left_out.insert(key);
-            return Ok(None);
+            return Ok(Put::Nothing);
         }
         if kind == Kind::View {
-            return Ok(Some((definition, None)));
+            return Ok(Put::View(definition));
         }
         if let Some(data) = self.data.remove(&key) {
-            return Ok(Some((definition, Some(data))));
+            return Ok(Put::Documents(definition, data));
         }
         match self.definitions.insert(key, definition) {
-            None => Ok(None),
+            None => Ok(Put::Nothing),
             Some(twice) => Err(Error::Corrupt(format!("{file}: there is another {}", twice.namespace()))),
         }
     }
@@ -185,17 +336,17 @@ impl Shelf {
     }
 
     /// Beside the databases' folders, and without metadata.
-    fn find_oplog(&mut self) {
+    fn found_oplog(&mut self) -> Option<Incoming> {
         let folder = self.prefix.as_deref().unwrap_or_default();
         let folder = folder.rsplit('/').next().unwrap_or_default();
-        if let Some(oplog) = self.data.remove(&format!("{folder}/{OPLOG}")) {
-            self.oplog = Some(oplog);
-        }
+        self.data.remove(&format!("{folder}/{OPLOG}"))
     }
 
     /// At the end of the dump.
     fn check_pairs(&self) -> Result<()> {
-        if let Some((file, definition)) = self.definitions.first_key_value() {
+        // The index knows of those without documents.
+        let is_schema_only = self.index.as_ref().is_some_and(|index| !index.data);
+        if let Some((file, definition)) = self.definitions.first_key_value().filter(|_| !is_schema_only) {
             return Err(Error::Corrupt(format!("{} has no documents: {file} did not come", definition.namespace())));
         }
         if let Some(file) = self.data.keys().next() {
@@ -211,4 +362,11 @@ impl Shelf {
         let names = omitted::line(self.data.keys());
         Error::Corrupt(format!("the metadata of too many files did not come: {names}"))
     }
+}
+
+/// Whether the prelude is one of mongodb-dump.
+fn is_ours(prelude: &[u8]) -> bool {
+    let prelude: Option<serde_json::Value> = serde_json::from_slice(prelude).ok();
+    let tool = prelude.as_ref().and_then(|prelude| prelude.get("ToolVersion")?.as_str());
+    tool.is_some_and(|tool| tool.starts_with("coffer "))
 }

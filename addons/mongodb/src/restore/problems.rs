@@ -22,10 +22,6 @@ impl Problems {
         self.collects
     }
 
-    pub fn count(&self) -> u64 {
-        self.count.get()
-    }
-
     /// One of them: an error at once unless they are collected.
     pub fn add(&self, error: Error) -> Result<()> {
         if !self.collects {

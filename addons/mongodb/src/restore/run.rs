@@ -29,6 +29,8 @@ pub struct Run<'a> {
     /// All collections of the dump, for parameters that name some.
     seen: RefCell<BTreeSet<(String, String)>>,
     pub replayed: Cell<Option<u64>>,
+    /// What was read of the oplog.
+    oplog: RefCell<Option<Data>>,
 }
 
 impl<'a> Run<'a> {
@@ -43,6 +45,7 @@ impl<'a> Run<'a> {
             left_out: RefCell::default(),
             seen: RefCell::default(),
             replayed: Cell::new(None),
+            oplog: RefCell::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl<'a> Run<'a> {
     /// When all documents were sent: they are in, their number is right, the oplog is replayed, views are made.
     pub async fn settle(&self, leader: &mut Client, oplog: Option<(Incoming, Option<Data>)>) -> Result<()> {
         self.loader.idle().await;
-        if self.loader.problems.count() == 0 {
+        if self.replayed.get().is_none() {
             self.loader.check_counts(leader).await?;
         }
         if let Some((mut oplog, expected)) = oplog {
@@ -160,7 +163,17 @@ impl<'a> Run<'a> {
         }
         self.replayed.set(Some(replay.count));
         replay.finish().await?;
-        if expected.is_some_and(|expected| (expected.documents, expected.hash) != (read.documents, read.hash)) {
+        self.oplog.replace(Some(read));
+        if expected.is_some() { self.check_oplog(expected) } else { Ok(()) }
+    }
+
+    /// What was read of the oplog against what the dump says of it.
+    pub fn check_oplog(&self, expected: Option<&Data>) -> Result<()> {
+        let (read, Some(expected)) = (self.oplog.borrow(), expected.filter(|_| self.parameters.replay_oplog)) else {
+            return Ok(());
+        };
+        let is_same = |read: &Data| (read.documents, read.hash) == (expected.documents, expected.hash);
+        if !read.as_ref().is_some_and(is_same) {
             return Err(Error::Corrupt(format!("{OPLOG}: its entries are not those of the dump")));
         }
         Ok(())

@@ -10,7 +10,7 @@ use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::spec::BinarySubtype;
 use bson::{Binary, rawdoc};
 use coffer_addon::{Context as _, Error, Result, omitted};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Options that are none of a collection: of storage engines that are gone, or of the command that made it. A collection
 /// without an index on `_id`, which is what `autoIndexId` is about, no server makes any more.
@@ -37,6 +37,8 @@ enum Decision {
 #[derive(Default)]
 pub struct Target {
     databases: BTreeMap<String, BTreeMap<String, There>>,
+    /// Those of the dump so far.
+    named: BTreeSet<String>,
 }
 
 impl Target {
@@ -50,6 +52,9 @@ impl Target {
     ) -> Result<()> {
         let mut decisions = Vec::new();
         for definition in definitions {
+            if !self.named.insert(definition.namespace()) {
+                return Err(Error::Corrupt(format!("the dump has {} twice", definition.namespace())));
+            }
             decisions.push((definition, self.decide(client, parameters, definition).await?));
         }
         for (definition, decision) in &decisions {

@@ -160,6 +160,9 @@ impl State {
                 rawdoc! { "ok": 1, "n": count }
             }
             "count" => rawdoc! { "ok": 1, "n": self.inserted.get(&text("count")).copied().unwrap_or_default() },
+            "aggregate" => {
+                cursor([rawdoc! { "n": self.inserted.get(&text("aggregate")).copied().unwrap_or_default() }])
+            }
             "find" => cursor([]),
             _ => rawdoc! { "ok": 1 },
         });

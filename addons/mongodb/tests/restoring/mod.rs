@@ -59,12 +59,17 @@ pub async fn restore(server: &Mongodb, parameters: &str, files: Vec<Written>) ->
     restore_into(application(server), parameters, files).await
 }
 
-pub async fn dump(server: &Mongodb, parameters: &str) -> (Report, Vec<Written>) {
+/// A dump's files as they were written: the index is the last.
+pub async fn dump_as_written(server: &Mongodb, parameters: &str) -> (Report, Vec<Written>) {
     let (outbox, written) = testing::outbox();
     let ends = Ends { application: application(server), inbox: testing::inbox([]), outbox };
     let report = coffer_addon_mongodb::addon().run(ends, "mongodb-dump", parameters).await.expect("dumped");
-    let mut files = written.take();
-    // As the host hands them on.
+    (report, written.take())
+}
+
+/// As the host hands them on from a repository: the index is the first.
+pub async fn dump(server: &Mongodb, parameters: &str) -> (Report, Vec<Written>) {
+    let (report, mut files) = dump_as_written(server, parameters).await;
     files.rotate_right(1);
     assert_eq!(files[0].artifact.name, INDEX);
     (report, files)
