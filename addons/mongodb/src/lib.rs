@@ -19,6 +19,7 @@ pub mod wait;
 
 pub use client::Client;
 
+use coffer_addon::descriptor::{Task, TaskStep};
 use coffer_addon::{Addon, Function};
 
 /// Versions of MongoDB, or of what claims to be like it, that can be dumped and restored.
@@ -44,6 +45,25 @@ pub fn addon() -> Addon {
                 .description("Restores a dump of mongodb-dump, a directory of mongodump or its archive")
                 .first(layout::INDEX),
         ))
+        .task(task("mongodb-backup", "Waits for the server, then dumps its databases").step(dump()))
+        .task(task("mongodb-restore", "Waits for the server, then restores a dump").step(restore()))
+        .task(
+            task("mongodb-copy", "Waits for the server, then restores a dump of another")
+                .step(dump())
+                .step(restore()),
+        )
+}
+
+fn task(name: &str, description: &str) -> Task {
+    Task::new(name, description).step(TaskStep::new("ready", "mongodb-wait-ready").timeout("5m"))
+}
+
+fn dump() -> TaskStep {
+    TaskStep::new("dump", "mongodb-dump")
+}
+
+fn restore() -> TaskStep {
+    TaskStep::new("restore", "mongodb-restore")
 }
 
 fn serves(function: Function) -> Function {
