@@ -65,7 +65,7 @@ pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming)
             Put::View(definition) => foreign.views.push(definition),
             Put::Documents(definition, incoming) => foreign.waiting.push_back((definition, incoming)),
             // A dump that is being made has had all documents, and waits for this to be read.
-            Put::Oplog(incoming) if foreign.shelf.is_live && foreign.shelf.definitions.is_empty() => {
+            Put::Oplog(incoming) if foreign.shelf.is_ours && foreign.shelf.definitions.is_empty() => {
                 foreign.finish_loads(run, leader, &mut loads).await?;
                 run.settle(leader, Some((incoming, None))).await?;
             }
@@ -112,7 +112,8 @@ struct Foreign {
 impl Foreign {
     /// Looks at all that is known, and lets documents be written.
     async fn begin(&mut self, run: &Run<'_>, leader: &mut Client) -> Result<()> {
-        if self.shelf.is_live && !self.has_begun {
+        // Of documents alone the names come one by one.
+        if self.shelf.is_live && self.shelf.has_schema && !self.has_begun {
             run.check_names()?;
         }
         self.has_begun = true;
@@ -155,7 +156,7 @@ impl Foreign {
     /// What the index says, where there is one, though it came late.
     fn check_index(&self, run: &Run<'_>) -> Result<()> {
         let Some(index) = &self.shelf.index else {
-            if self.shelf.is_live {
+            if self.shelf.is_ours {
                 return Err(Error::Corrupt(format!("{INDEX} did not come: the dump is not whole")));
             }
             coffer_addon::info!("the dump has no {INDEX}: nothing says whether what was restored is all of it");
@@ -190,9 +191,9 @@ struct Shelf {
     left_out: BTreeSet<String>,
     seen: BTreeSet<String>,
     index: Option<Index>,
-    /// It comes from a dump of ours, which may be under way.
+    /// It comes from a dump of ours, which may be under way, and ends with its index.
     is_ours: bool,
-    /// Its metadata came before any documents, or it has none.
+    /// Metadata comes before any documents, or there is none: documents are read as they come.
     is_live: bool,
     /// Whether there was any metadata.
     has_schema: bool,
@@ -255,7 +256,8 @@ impl Shelf {
         if self.left_out.contains(&key) {
             drain(&mut incoming).await?;
         } else if let Some(definition) = self.definitions.remove(&key) {
-            self.is_live |= self.is_ours;
+            // All metadata comes first: whoever waits for more may wait for ever.
+            self.is_live |= self.data.is_empty();
             return Ok(Put::Documents(definition, incoming));
         } else if self.is_ours && !self.has_schema && !was_cut {
             // Documents alone, into what is there.

@@ -14,8 +14,9 @@ use coffer_addon::{Error, Inbox, Incoming, Result, omitted};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-/// Artifacts that are read side by side: each has buffers, which grow with its documents.
-pub const AT_ONCE: usize = 4;
+/// Artifacts that are read side by side: each has two buffers, which grow with its documents to 32 MiB and more. What keeps the
+/// connections busy is their batches.
+pub const AT_ONCE: usize = 2;
 
 pub struct Run<'a> {
     pub inbox: &'a Inbox,
@@ -99,14 +100,17 @@ impl<'a> Run<'a> {
             }
         }
         let names: Vec<String> = seen.iter().map(|(database, name)| format!("{database}.{name}")).collect();
-        for (parameter, patterns) in [("include", &self.parameters.include), ("exclude", &self.parameters.exclude)] {
-            let unmatched = patterns.without_match(&names);
-            if !unmatched.is_empty() {
-                return Err(Error::InvalidParameter(format!(
-                    "{parameter}: the dump has no collection like {}",
-                    unmatched.join(", ")
-                )));
-            }
+        let unmatched = self.parameters.include.without_match(&names);
+        if !unmatched.is_empty() {
+            return Err(Error::InvalidParameter(format!(
+                "include: the dump has no collection like {}",
+                unmatched.join(", ")
+            )));
+        }
+        // A copy leaves them out of the dump already.
+        let unmatched = self.parameters.exclude.without_match(&names);
+        if !unmatched.is_empty() {
+            coffer_addon::warn!("exclude: the dump has no collection like {}", unmatched.join(", "));
         }
         let left_out = self.left_out.borrow();
         if !left_out.is_empty() {

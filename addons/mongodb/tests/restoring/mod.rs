@@ -254,3 +254,9 @@ fn crc(bytes: &[u8]) -> i64 {
     }
     (!crc).cast_signed()
 }
+
+/// What describes documents before them.
+pub fn metadata_first(mut files: Vec<Written>) -> Vec<Written> {
+    files.sort_by_key(|file| !file.artifact.name.ends_with(layout::METADATA));
+    files
+}
