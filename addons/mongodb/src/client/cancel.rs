@@ -108,19 +108,19 @@ async fn end(application: &Application, login: &Login, killers: &Killers, key: u
     outcome.map_err(|error| Error::Failed(error.text()))
 }
 
+/// An error where nothing could be ended.
 async fn kill(client: &mut Client, underway: &Underway) -> Result<Result<(), ServerError>> {
-    let mut outcome = Ok(());
-    if let Some(id) = &underway.session {
-        // A user may kill its own sessions without any privilege.
-        let command = rawdoc! { "killSessions": [session_id(id)] };
-        outcome = client.try_run("admin", command).await?.map(|_| ());
-        if outcome.is_ok() {
-            return Ok(outcome);
-        }
-    }
+    let mut outcomes = Vec::new();
     if let Some((database, collection, id)) = &underway.cursor {
         let command = rawdoc! { "killCursors": collection.as_str(), "cursors": [*id] };
-        outcome = client.try_run(database, command).await?.map(|_| ());
+        outcomes.push(client.try_run(database, command).await?);
     }
-    Ok(outcome)
+    if let Some(id) = &underway.session {
+        // A user may kill its own sessions without any privilege. A cursor goes with them, but on servers that have sessions
+        // in name only, as FerretDB.
+        let command = rawdoc! { "killSessions": [session_id(id)] };
+        outcomes.push(client.try_run("admin", command).await?);
+    }
+    let is_ended = outcomes.iter().any(Result::is_ok);
+    Ok(outcomes.pop().filter(|_| !is_ended).map_or(Ok(()), |outcome| outcome.map(|_| ())))
 }
