@@ -179,6 +179,25 @@ impl Function {
         self
     }
 
+    /// Its way to the application is [`Application::http`] alone: it asks for `http` in place of `application`, with which it
+    /// could open connections and read credentials. The binding is then [`Http::binding`](crate::http::Http::binding).
+    pub fn over_http(mut self) -> Self {
+        for capability in &mut self.described.capabilities {
+            if *capability == Capability::Application {
+                *capability = Capability::Http;
+            }
+        }
+        self
+    }
+
+    /// Asks for another capability: `http` beside `application`.
+    pub fn needs(mut self, capability: Capability) -> Self {
+        if !self.described.capabilities.contains(&capability) {
+            self.described.capabilities.push(capability);
+        }
+        self
+    }
+
     /// An artifact that a sink needs before all others.
     pub fn first(mut self, artifact: &str) -> Self {
         self.described.first.push(artifact.into());

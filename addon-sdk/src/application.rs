@@ -2,6 +2,7 @@
 
 use crate::connection::Connection;
 use crate::error::Result;
+use crate::http::Http;
 use crate::sys;
 
 /// Whether to ask for TLS in the protocol's own way.
@@ -48,6 +49,11 @@ impl Application {
     /// A credential that was granted to the task (`username`, `password`, …), else `denied`.
     pub fn credential(&self, key: &str) -> Result<String> {
         self.raw.credential(key)
+    }
+
+    /// The way to it over HTTP, for a function that is [`over_http`](crate::Function::over_http).
+    pub fn http(&self) -> Http {
+        Http { raw: self.raw.http() }
     }
 
     /// Opens a connection in the clear to a named endpoint, or to the first one.

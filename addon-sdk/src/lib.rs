@@ -35,6 +35,7 @@ mod buffer;
 mod connection;
 mod error;
 pub mod host;
+pub mod http;
 mod inbox;
 pub mod omitted;
 mod outbox;

@@ -67,6 +67,7 @@ pub enum Role {
 #[serde(rename_all = "camelCase")]
 pub enum Capability {
     Application,
+    Http,
     Inbox,
     Outbox,
 }

@@ -94,6 +94,10 @@ impl Application {
         found.ok_or_else(|| Error::Denied(format!("credential {key} was not granted")))
     }
 
+    pub fn http(&self) -> super::Http {
+        super::Http(self.clone())
+    }
+
     pub async fn connect(&self, endpoint: Option<&str>) -> Result<crate::Connection> {
         (self.connect)(endpoint).await
     }

@@ -1,7 +1,7 @@
 //! The host's side in a component: the contract's bindings behind the shapes that `native.rs` has too.
 
 use crate::addon::{Addon, Ends};
-use crate::application::{Binding, TlsMode};
+use crate::application::Binding;
 use crate::buffer::Source;
 use crate::error::{Error, Result};
 use crate::host::Level;
@@ -81,7 +81,7 @@ enum Reading {
 }
 
 impl Incoming {
-    fn new(stream: StreamReader<u8>, trailer: Trailer) -> Self {
+    pub(super) fn new(stream: StreamReader<u8>, trailer: Trailer) -> Self {
         Incoming(Reading::Idle { stream, trailer })
     }
 
@@ -147,6 +147,15 @@ impl Source for Incoming {
     }
 }
 
+/// Whether all of it was taken, and the buffer.
+pub(super) async fn write_whole(writer: &mut StreamWriter<u8>, bytes: Vec<u8>) -> (bool, Vec<u8>) {
+    let (mut result, mut left) = writer.write(bytes).await;
+    while left.remaining() > 0 && result != StreamResult::Dropped {
+        (result, left) = writer.write_buf(left).await;
+    }
+    (left.remaining() == 0, left.into_vec())
+}
+
 /// Both directions of a connection. Each is one stream for as long as the connection is in the same mode.
 pub struct Connection {
     receiving: Incoming,
@@ -173,12 +182,8 @@ impl Connection {
     pub fn begin_write(&mut self, bytes: Vec<u8>) {
         if let Sending::Idle(mut writer) = std::mem::replace(&mut self.sending, Sending::Closed) {
             let write = async move {
-                let (mut result, mut left) = writer.write(bytes).await;
-                while left.remaining() > 0 && result != StreamResult::Dropped {
-                    (result, left) = writer.write_buf(left).await;
-                }
-                let whole = left.remaining() == 0;
-                (writer, whole, left.into_vec())
+                let (whole, bytes) = write_whole(&mut writer, bytes).await;
+                (writer, whole, bytes)
             };
             self.sending = Sending::Busy(write.boxed_local());
         }
@@ -247,21 +252,15 @@ pub struct Application;
 
 impl Application {
     pub fn info(&self) -> Binding {
-        let binding = application::info();
-        Binding {
-            kind: binding.kind,
-            version: binding.version,
-            endpoints: binding.endpoints,
-            tls: match binding.tls {
-                application::TlsMode::Disable => TlsMode::Disable,
-                application::TlsMode::Require => TlsMode::Require,
-            },
-            parameters: binding.parameters,
-        }
+        application::info().into()
     }
 
     pub fn credential(&self, key: &str) -> Result<String> {
         Ok(application::credential(key)?)
+    }
+
+    pub fn http(&self) -> super::Http {
+        super::Http
     }
 
     pub async fn connect(&self, endpoint: Option<&str>) -> Result<crate::Connection> {
@@ -311,13 +310,7 @@ impl OutboxWrite {
         if let Some(error) = early {
             return Err(error.clone());
         }
-        let mut write = std::pin::pin!(async {
-            let (mut result, mut left) = stream.write(bytes).await;
-            while left.remaining() > 0 && result != StreamResult::Dropped {
-                (result, left) = stream.write_buf(left).await;
-            }
-            (left.remaining() == 0, left.into_vec())
-        });
+        let mut write = std::pin::pin!(write_whole(stream, bytes));
         poll_fn(|cx| {
             if let Poll::Ready((true, buffer)) = write.as_mut().poll(cx) {
                 return Poll::Ready(Ok(buffer));

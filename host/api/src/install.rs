@@ -163,6 +163,7 @@ impl From<descriptor::Capability> for Capability {
     fn from(capability: descriptor::Capability) -> Self {
         match capability {
             descriptor::Capability::Application => Self::Application,
+            descriptor::Capability::Http => Self::Http,
             descriptor::Capability::Inbox => Self::Inbox,
             descriptor::Capability::Outbox => Self::Outbox,
         }

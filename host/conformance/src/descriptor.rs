@@ -62,13 +62,17 @@ fn task(descriptor: &Descriptor, task: &Task) -> Vec<String> {
 pub(crate) fn function(function: &Function, imports: &[Capability]) -> Vec<String> {
     let mut problems = Vec::new();
     let needs: &[Capability] = match function.role {
-        Role::Source => &[Capability::Application, Capability::Outbox],
-        Role::Sink => &[Capability::Application, Capability::Inbox],
+        Role::Source => &[Capability::Outbox],
+        Role::Sink => &[Capability::Inbox],
         Role::Transform => &[Capability::Inbox, Capability::Outbox],
-        Role::Action => &[Capability::Application],
+        Role::Action => &[],
     };
     for capability in needs.iter().filter(|capability| !function.capabilities.contains(capability)) {
         problems.push(format!("its role needs {}, which its capabilities leave out", name_of(*capability)));
+    }
+    let reaches = function.capabilities.iter().any(|found| matches!(found, Capability::Application | Capability::Http));
+    if function.role != Role::Transform && !reaches {
+        problems.push("its role needs application or http, which its capabilities leave out".to_owned());
     }
     for capability in &function.capabilities {
         if !imports.contains(capability) {
@@ -77,7 +81,7 @@ pub(crate) fn function(function: &Function, imports: &[Capability]) -> Vec<Strin
         let other = match capability {
             Capability::Inbox => !matches!(function.role, Role::Sink | Role::Transform),
             Capability::Outbox => !matches!(function.role, Role::Source | Role::Transform),
-            Capability::Application => false,
+            Capability::Application | Capability::Http => false,
         };
         if other {
             problems.push(format!("it asks for {}, for which its role has no use", name_of(*capability)));
@@ -86,7 +90,7 @@ pub(crate) fn function(function: &Function, imports: &[Capability]) -> Vec<Strin
     if function.description.trim().is_empty() {
         problems.push("it has no description".to_owned());
     }
-    if function.serves.is_empty() && function.capabilities.contains(&Capability::Application) {
+    if function.serves.is_empty() && reaches {
         problems.push("it says of no application that it serves it: any would be bound to it".to_owned());
     }
     for serves in &function.serves {
@@ -187,6 +191,7 @@ pub(crate) fn declared(function: &Function, offered: &Map<String, Value>) -> Map
 fn name_of(capability: Capability) -> &'static str {
     match capability {
         Capability::Application => "application",
+        Capability::Http => "http",
         Capability::Inbox => "inbox",
         Capability::Outbox => "outbox",
     }
@@ -197,7 +202,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const ALL: [Capability; 3] = [Capability::Application, Capability::Inbox, Capability::Outbox];
+    const IMPORTS: [Capability; 2] = [Capability::Application, Capability::Outbox];
 
     fn good() -> Value {
         json!({
@@ -218,9 +223,8 @@ mod tests {
         let mut value = good();
         change(&mut value);
         let descriptor: Descriptor = serde_json::from_value(value).unwrap();
-        let imports: Vec<_> = ALL.into_iter().filter(|capability| *capability != Capability::Inbox).collect();
-        let mut problems = addon(&descriptor, &imports);
-        problems.extend(descriptor.functions.iter().flat_map(|described| function(described, &imports)));
+        let mut problems = addon(&descriptor, &IMPORTS);
+        problems.extend(descriptor.functions.iter().flat_map(|described| function(described, &IMPORTS)));
         problems
     }
 
@@ -231,11 +235,13 @@ mod tests {
 
     #[test]
     fn every_fault_is_found_and_named() {
-        let faults: [(&str, Value, &str); 12] = [
+        let faults: [(&str, Value, &str); 14] = [
             ("/name", json!("Not A Name"), "name"),
             ("/description", json!(""), "no description"),
             ("/functions/0/description", json!(" "), "no description"),
             ("/functions/0/capabilities", json!(["application"]), "outbox"),
+            ("/functions/0/capabilities", json!(["outbox"]), "application or http"),
+            ("/functions/0/capabilities", json!(["http", "outbox"]), "does not import"),
             ("/functions/0/role", json!("sink"), "inbox"),
             ("/functions/0/serves", json!([]), "serves it"),
             ("/functions/0/serves/0/tested/0", json!("new"), "\"new\""),

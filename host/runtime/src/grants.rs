@@ -6,13 +6,14 @@ use coffer_addon_descriptor::Capability;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Grants {
     application: bool,
+    http: bool,
     inbox: bool,
     outbox: bool,
 }
 
 impl Grants {
     pub fn all() -> Self {
-        Self { application: true, inbox: true, outbox: true }
+        Self { application: true, http: true, inbox: true, outbox: true }
     }
 
     pub fn none() -> Self {
@@ -22,6 +23,7 @@ impl Grants {
     pub fn contains(&self, capability: Capability) -> bool {
         match capability {
             Capability::Application => self.application,
+            Capability::Http => self.http,
             Capability::Inbox => self.inbox,
             Capability::Outbox => self.outbox,
         }
@@ -34,6 +36,7 @@ impl FromIterator<Capability> for Grants {
         for capability in capabilities {
             match capability {
                 Capability::Application => grants.application = true,
+                Capability::Http => grants.http = true,
                 Capability::Inbox => grants.inbox = true,
                 Capability::Outbox => grants.outbox = true,
             }
@@ -46,11 +49,14 @@ impl FromIterator<Capability> for Grants {
 pub(crate) fn name(capability: Capability) -> &'static str {
     match capability {
         Capability::Application => "application",
+        Capability::Http => "http",
         Capability::Inbox => "inbox",
         Capability::Outbox => "outbox",
     }
 }
 
 pub(crate) fn by_name(name: &str) -> Option<Capability> {
-    [Capability::Application, Capability::Inbox, Capability::Outbox].into_iter().find(|c| self::name(*c) == name)
+    [Capability::Application, Capability::Http, Capability::Inbox, Capability::Outbox]
+        .into_iter()
+        .find(|c| self::name(*c) == name)
 }

@@ -23,6 +23,11 @@ pub struct Limits {
     pub connections: usize,
     /// TCP connect and, again, the TLS handshake. Longer than a lost SYN's first retries.
     pub connect: Duration,
+    /// Requests under way: until an answer's body has been read or dropped. As many as connections.
+    pub requests: usize,
+    /// From the last byte of a request to the head of its answer. Whoever lets a server work for longer asks it to work in the
+    /// background; proxies in between give up long before.
+    pub response: Duration,
     /// Log bytes a second that reach the observer, and twice that in a burst. More is a flood, and nobody reads it.
     pub log_rate: u64,
 }
@@ -37,6 +42,8 @@ impl Default for Limits {
             memory: 256 << 20,
             connections: 64,
             connect: Duration::from_secs(30),
+            requests: 64,
+            response: Duration::from_secs(900),
             log_rate: 64 << 10,
         }
     }
@@ -73,6 +80,15 @@ pub(crate) const CHANNEL_CHUNKS: usize = 4;
 pub const ARTIFACT_BYTES_AHEAD: u64 = ((2 * CHANNEL_CHUNKS + 3) * CHUNK_BYTES) as u64;
 /// Bytes one poll of a connection moves, so that several connections share their task fairly.
 pub(crate) const POLL_BYTES: usize = 1 << 20;
+/// A request's path with its query. Servers allow 4 to 16 KiB; more belongs into a body.
+pub(crate) const HTTP_PATH_BYTES: usize = 16 << 10;
+/// The head of a request and of an answer, in bytes, and how many headers it has. Servers allow 8 to 64 KiB.
+pub(crate) const HTTP_HEAD_BYTES: usize = 128 << 10;
+pub(crate) const HTTP_HEADERS: usize = 128;
+/// What an HTTP/2 server may send of an answer before it was read. Twice a read's buffer.
+pub(crate) const HTTP_WINDOW: u32 = 1 << 20;
+/// How long a connection waits for its next request. Servers wait for 5 s or longer; one that closes as we send fails a request.
+pub(crate) const HTTP_IDLE: Duration = Duration::from_secs(4);
 /// What the host remembers of a run's artifacts: names and labels, in bytes. Room for several hundred thousand.
 pub(crate) const LEDGER_BYTES: usize = 64 << 20;
 /// Artifacts open at once: each has its chunks in memory.

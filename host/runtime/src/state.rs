@@ -2,7 +2,7 @@
 
 use crate::{
     Inbox, Limits, Operation, Outbox, Traffic,
-    capability::{application::Bound, outbox::Ledger},
+    capability::{application::Bound, http::basic, outbox::Ledger},
     error::Stopped,
     event::{Gate, Level, Mask},
     limits::{HANDLES, INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES},
@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) application: Option<Arc<Bound>>,
     /// A permit a connection, held until its last stream is gone.
     pub(crate) connections: Arc<Semaphore>,
+    /// A permit a request, held until its answer's end.
+    pub(crate) requests: Arc<Semaphore>,
     pub(crate) inbox: Arc<tokio::sync::Mutex<Inbox>>,
     pub(crate) outbox: Outbox,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
@@ -63,7 +65,11 @@ impl Remedy {
 impl State {
     pub(crate) fn new(operation: Operation) -> (Self, Outside) {
         let Operation { application, inbox, outbox, limits, observer, traffic, cancel, .. } = operation;
-        let mask = Mask::new(application.iter().flat_map(|application| &application.credentials));
+        let credentials = application.iter().flat_map(|application| &application.credentials);
+        // A server may hand back what it was shown.
+        let shown = application.as_ref().and_then(|application| basic(&application.credentials));
+        let shown = shown.map(|shown| (String::new(), shown));
+        let mask = Mask::new(credentials.chain(shown.iter().map(|(key, shown)| (key, shown))));
         let gate = Arc::new(Mutex::new(Gate::new(observer, mask, limits.log_rate)));
         let stderr = Lines::new(gate.clone(), Level::Warn);
         // Nothing is inherited: no arguments, no environment, no directories, no sockets; standard input is empty.
@@ -87,6 +93,7 @@ impl State {
             traffic,
             application: application.map(|application| Arc::new(Bound::new(application))),
             connections: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
+            requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
             inbox: Arc::new(tokio::sync::Mutex::new(inbox)),
             outbox,
             ledger: outside.ledger.clone(),

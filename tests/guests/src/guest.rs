@@ -7,7 +7,7 @@ use crate::{
         coffer::addon::types::{Error, Report},
         exports::coffer::addon::step,
     },
-    connections, faults,
+    connections, faults, requests,
 };
 use serde_json::Value;
 
@@ -72,6 +72,13 @@ impl step::Guest for Guest {
             "many-connections" => connections::many().await,
             "tls-too-early" => connections::tls_too_early().await,
             "two-readers" => connections::two_readers().await,
+
+            "request" => requests::request(&parameters).await,
+            "upload" => requests::upload(&parameters).await,
+            "converse" => requests::converse(&parameters).await,
+            "many-requests" => requests::many(&parameters).await,
+            "leave" => requests::leave(&parameters).await,
+            "give-up" => requests::give_up(&parameters).await,
 
             "trap" => faults::trap(&parameters),
             "loop" => faults::endless_loop(&parameters),

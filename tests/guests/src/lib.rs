@@ -10,6 +10,8 @@ mod connections;
 mod faults;
 #[cfg(target_family = "wasm")]
 mod guest;
+#[cfg(target_family = "wasm")]
+mod requests;
 
 /// Generated from the contract.
 #[cfg(target_family = "wasm")]

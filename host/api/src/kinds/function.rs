@@ -98,6 +98,8 @@ impl std::fmt::Display for Role {
 pub enum Capability {
     /// Connections to the bound application and its granted credentials.
     Application,
+    /// Requests to the bound application over HTTP, for which the host does TLS and shows its granted credentials.
+    Http,
     /// The artifacts of the step before.
     Inbox,
     /// Artifacts for the step after.
@@ -109,6 +111,7 @@ impl Capability {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Application => "application",
+            Self::Http => "http",
             Self::Inbox => "inbox",
             Self::Outbox => "outbox",
         }

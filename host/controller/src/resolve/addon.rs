@@ -65,6 +65,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn grants(granted: &[Capability]) -> Grants {
     let capabilities = granted.iter().map(|capability| match capability {
         Capability::Application => coffer_runtime::Capability::Application,
+        Capability::Http => coffer_runtime::Capability::Http,
         Capability::Inbox => coffer_runtime::Capability::Inbox,
         Capability::Outbox => coffer_runtime::Capability::Outbox,
     });

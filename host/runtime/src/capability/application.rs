@@ -3,13 +3,18 @@
 use super::{
     Own,
     connection::{Connection, describe_io},
-    failed, invalid,
+    failed,
+    http::Http,
+    invalid,
 };
 use crate::{
     Application, Endpoint, TlsMode,
     bindings::{
         GuestError,
-        coffer::addon::application::{Binding, Host, HostWithStore, TlsMode as GuestTlsMode},
+        coffer::addon::{
+            application::{Host, HostWithStore},
+            types::{Binding, TlsMode as GuestTlsMode},
+        },
     },
     state::State,
     tls,
@@ -30,11 +35,20 @@ pub(crate) struct Bound {
     application: Application,
     /// Made when first asked for: reading the platform's authorities takes a while.
     tls: OnceCell<Arc<ClientConfig>>,
+    http: Http,
 }
 
 impl Bound {
     pub(crate) fn new(application: Application) -> Self {
-        Self { application, tls: OnceCell::new() }
+        Self { application, tls: OnceCell::new(), http: Http::new() }
+    }
+
+    pub(crate) fn application(&self) -> &Application {
+        &self.application
+    }
+
+    pub(crate) fn http(&self) -> &Http {
+        &self.http
     }
 
     pub(crate) fn tls(&self) -> &crate::Tls {
@@ -52,7 +66,7 @@ impl Bound {
             .cloned()
     }
 
-    fn endpoint(&self, name: Option<&str>) -> Result<&Endpoint, GuestError> {
+    pub(crate) fn endpoint(&self, name: Option<&str>) -> Result<&Endpoint, GuestError> {
         let endpoints = &self.application.endpoints;
         let found = match name {
             None => endpoints.first(),
@@ -67,13 +81,12 @@ impl Bound {
 }
 
 impl State {
-    fn bound(&self) -> wasmtime::Result<Arc<Bound>> {
+    pub(crate) fn bound(&self) -> wasmtime::Result<Arc<Bound>> {
         self.application.clone().ok_or_else(|| wasmtime::format_err!("no application is bound to this call"))
     }
-}
 
-impl Host for State {
-    fn info(&mut self) -> wasmtime::Result<Binding> {
+    /// What a guest may know of it.
+    pub(crate) fn binding(&self) -> wasmtime::Result<Binding> {
         let bound = self.bound()?;
         let application = &bound.application;
         Ok(Binding {
@@ -86,6 +99,12 @@ impl Host for State {
             },
             parameters: application.parameters.clone(),
         })
+    }
+}
+
+impl Host for State {
+    fn info(&mut self) -> wasmtime::Result<Binding> {
+        self.binding()
     }
 
     fn credential(&mut self, key: String) -> wasmtime::Result<Result<String, GuestError>> {
@@ -149,7 +168,7 @@ impl State {
     }
 }
 
-async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, GuestError> {
+pub(super) async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, GuestError> {
     let Endpoint { name, host, port } = endpoint;
     let unavailable = |reason: String| {
         GuestError::Unavailable(format!("unable to connect to endpoint {name} at {host}:{port}: {reason}"))

@@ -3,6 +3,7 @@
 pub(crate) mod application;
 pub(crate) mod connection;
 mod host;
+pub(crate) mod http;
 mod inbox;
 pub(crate) mod outbox;
 
@@ -46,6 +47,9 @@ pub(crate) fn link(linker: &mut Linker<State>, granted: &Grants) -> wasmtime::Re
     addon::host::add_to_linker::<_, Own>(linker, |state| state)?;
     if granted.contains(Capability::Application) {
         addon::application::add_to_linker::<_, Own>(linker, |state| state)?;
+    }
+    if granted.contains(Capability::Http) {
+        addon::http::add_to_linker::<_, Own>(linker, |state| state)?;
     }
     if granted.contains(Capability::Inbox) {
         addon::inbox::add_to_linker::<_, Own>(linker, |state| state)?;

@@ -131,7 +131,7 @@ impl HostWithStore<State> for Own {
             let (sink, drain) = outgoing(traffic.clone());
             let (verdict, judged) = oneshot::channel();
             bytes.pipe(&mut access, sink)?;
-            trailer.pipe(&mut access, Trailer(Some(verdict)))?;
+            trailer.pipe(&mut access, Trailer::new(verdict))?;
             // On a task of its own: hashing then runs beside the guest, not in between.
             let carried = tokio::spawn(carry(artifact.clone(), outbox, drain, judged, gate));
             Ok(Ok((artifact, ledger, traffic, AbortOnDropHandle::new(carried))))
@@ -303,7 +303,13 @@ impl StreamConsumer<State> for Outgoing {
 }
 
 /// Takes a guest's trailer; dropped without one, the other end sees that.
-struct Trailer(Option<oneshot::Sender<Result<(), GuestError>>>);
+pub(super) struct Trailer(Option<oneshot::Sender<Result<(), GuestError>>>);
+
+impl Trailer {
+    pub(super) fn new(verdict: oneshot::Sender<Result<(), GuestError>>) -> Self {
+        Self(Some(verdict))
+    }
+}
 
 impl FutureConsumer<State> for Trailer {
     type Item = Result<(), GuestError>;

@@ -41,14 +41,14 @@ async fn what_is_no_addon_is_refused_by_name() {
 async fn exactly_what_is_missing_is_listed() {
     let host = Host::start().await;
     let compiled = host.runtime.compile(guests()).await.unwrap();
-    assert_eq!(compiled.imports(), [Capability::Application, Capability::Inbox, Capability::Outbox]);
+    assert_eq!(compiled.imports(), [Capability::Application, Capability::Http, Capability::Inbox, Capability::Outbox]);
 
     let LinkError::Missing { ungranted, unknown, .. } =
         compiled.link(&Grants::from_iter([Capability::Inbox])).unwrap_err()
     else {
         panic!("another error");
     };
-    assert_eq!(ungranted, [Capability::Application, Capability::Outbox]);
+    assert_eq!(ungranted, [Capability::Application, Capability::Http, Capability::Outbox]);
     assert!(unknown.is_empty());
 }
 

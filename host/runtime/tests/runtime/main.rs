@@ -6,6 +6,8 @@
 mod artifacts;
 mod connections;
 mod faults;
+mod http;
+mod http_server;
 mod load;
 mod server;
 mod support;

@@ -88,7 +88,7 @@ pub struct RemoveArgs {
 }
 
 fn capability(text: &str) -> Result<Capability, String> {
-    serde_json::from_value(json!(text)).map_err(|_| "capabilities are application, inbox and outbox".to_owned())
+    serde_json::from_value(json!(text)).map_err(|_| "capabilities are application, http, inbox and outbox".to_owned())
 }
 
 pub async fn run(global: &Global, command: AddonCommand, printer: Printer) -> Result<()> {
@@ -181,6 +181,7 @@ async fn install(global: &Global, args: InstallArgs, printer: Printer) -> Result
 fn meaning(capability: Capability) -> &'static str {
     match capability {
         Capability::Application => "connections to the application it is run for, and that application's credentials",
+        Capability::Http => "HTTP requests to the application it is run for, in that application's name; it is shown no password",
         Capability::Inbox => "to read what the step before it, or a snapshot, holds",
         Capability::Outbox => "to hand data to the step after it, or into a snapshot",
     }
