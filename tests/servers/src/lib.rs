@@ -26,6 +26,7 @@ pub mod process;
 mod relocate;
 pub mod s3;
 pub mod sample;
+pub mod search;
 pub mod tools;
 
 pub use error::{Error, Result};
@@ -33,3 +34,4 @@ pub use mongodb::{Mongodb, MongodbOptions, MongodbTls, MongodbVersion};
 pub use mysql::{Mysql, MysqlAuth, MysqlOptions, MysqlTls, MysqlVersion};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresVersion, Tls};
 pub use s3::S3;
+pub use search::{Search, SearchOptions, SearchVersion};

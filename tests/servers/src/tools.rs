@@ -1,4 +1,4 @@
-//! Command-line programs that judge what Coffer writes: stock `restic`, `mydumper`, `kubectl`.
+//! Command-line programs that judge what Coffer writes: stock `restic`, `mydumper`, `elasticdump`, `kubectl`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,28 @@ pub fn mydumper(program: &str) -> Result<Command> {
 pub(crate) fn mariadb_client_plugins(usr: &Path) -> Option<PathBuf> {
     let folders = fs::read_dir(usr.join("lib")).ok()?.flatten();
     folders.map(|folder| folder.path().join("libmariadb3/plugin")).find(|path| path.is_dir())
+}
+
+/// What npm is asked for.
+const ELASTICDUMP: &str = "elasticdump@6.125.1";
+
+/// The folder of stock `elasticdump` and `multielasticdump`: `$COFFER_ELASTICDUMP`, else what npm gets.
+pub fn elasticdump_programs() -> Result<PathBuf> {
+    if let Some(own) = overridden("COFFER_ELASTICDUMP", "multielasticdump")? {
+        return Ok(own);
+    }
+    let folder = cache::entry("elasticdump", &format!("1 {ELASTICDUMP}"), |folder| {
+        cache::say(format_args!("fetching {ELASTICDUMP} with npm into {}", folder.display()));
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(folder).arg(ELASTICDUMP);
+        cache::run(npm.current_dir(folder)).map(drop)
+    })?;
+    Ok(folder.join("node_modules/.bin"))
+}
+
+/// `elasticdump` or `multielasticdump`.
+pub fn elasticdump(program: &str) -> Result<Command> {
+    Ok(Command::new(elasticdump_programs()?.join(program)))
 }
 
 fn program(entry: &str, wanted: &Wanted, path: &str) -> Result<PathBuf> {
