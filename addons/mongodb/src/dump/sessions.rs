@@ -93,3 +93,65 @@ impl Watch<'_> {
         self.sessions.iter().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::raw::RawDocument;
+    use coffer_addon::testing::{application, connection};
+    use coffer_addon::{Binding, TlsMode};
+    use std::sync::{Arc, Mutex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio_util::compat::TokioAsyncReadCompatExt;
+
+    type Heard = Arc<Mutex<Vec<RawDocumentBuf>>>;
+
+    /// Says yes to everything.
+    async fn serve(mut io: DuplexStream, heard: Heard) {
+        let reply = rawdoc! { "ok": 1, "ismaster": true, "maxWireVersion": 21, "version": "7.0.0" };
+        let mut head = [0; 16];
+        while io.read_exact(&mut head).await.is_ok() {
+            let [length, request, ..] = [0, 4].map(|at| i32::from_le_bytes(*head[at..].first_chunk().expect("a head")));
+            let mut body = vec![0; usize::try_from(length).expect("a length") - head.len()];
+            io.read_exact(&mut body).await.expect("a message");
+            heard.lock().expect("no panic").push(RawDocument::from_bytes(&body[5..]).expect("a command").to_owned());
+            let length = i32::try_from(21 + reply.as_bytes().len()).expect("a length");
+            let mut message: Vec<u8> = [length, 1, request, 2013, 0].into_iter().flat_map(i32::to_le_bytes).collect();
+            message.push(0);
+            message.extend(reply.as_bytes());
+            io.write_all(&message).await.expect("written");
+        }
+    }
+
+    #[tokio::test]
+    async fn sessions_of_other_connections_are_named() {
+        let heard = Heard::default();
+        let binding = Binding {
+            kind: "mongodb".into(),
+            tls: TlsMode::Disable,
+            endpoints: vec!["default".into()],
+            ..Binding::default()
+        };
+        let application = application(binding, &[], {
+            let heard = heard.clone();
+            move || {
+                let (ours, theirs) = tokio::io::duplex(1 << 16);
+                tokio::spawn(serve(ours, heard.clone()));
+                async move { Ok(connection(theirs.compat())) }
+            }
+        });
+        let login = Login::of(&application).expect("a login");
+        let sessions = vec![rawdoc! { "id": 1 }, rawdoc! { "id": 2 }];
+        let watch = Watch { application: &application, login: &login, endpoint: "default", sessions, oplog: None };
+        watch.look().await.expect("looked");
+        watch.end(Vec::new()).await;
+        let heard = heard.lock().expect("no panic");
+        for name in ["refreshSessions", "killSessions"] {
+            let named = heard.iter().find_map(|command| command.get_array(name).ok()).expect("asked for");
+            assert_eq!(
+                named.into_iter().flatten().filter_map(|id| id.as_document()?.get_i32("id").ok()).sum::<i32>(),
+                3
+            );
+        }
+    }
+}

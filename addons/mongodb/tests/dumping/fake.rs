@@ -6,11 +6,9 @@ use bson::{Binary, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, Timesta
 use coffer_addon::{Application, testing};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_util::compat::TokioAsyncReadCompatExt;
-
-/// Documents of a reply.
-const BATCH: usize = 3;
 
 /// A collection, its documents in the order of its index on `_id`.
 #[derive(Clone)]
@@ -40,6 +38,8 @@ pub struct Model {
     pub instead: Instead,
     /// All commands that it heard.
     pub heard: Vec<RawDocumentBuf>,
+    /// Documents of a reply.
+    pub batch: usize,
     cursors: BTreeMap<i64, (String, Vec<RawDocumentBuf>)>,
 }
 
@@ -94,6 +94,7 @@ impl Fake {
             databases: BTreeMap::new(),
             instead: Box::new(|_, _| None),
             heard: Vec::new(),
+            batch: 3,
             cursors: BTreeMap::new(),
         };
         Fake(Arc::new(Mutex::new(model)))
@@ -120,6 +121,19 @@ impl Fake {
         })
     }
 
+    /// On a port of 127.0.0.1, for a component.
+    pub async fn listen(&self) -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let fake = self.clone();
+        tokio::spawn(async move {
+            while let Ok((io, _)) = listener.accept().await {
+                tokio::spawn(serve(io, fake.clone()));
+            }
+        });
+        port
+    }
+
     /// The commands of a name that it heard.
     pub fn heard(&self, name: &str) -> Vec<RawDocumentBuf> {
         let model = self.0.lock().unwrap();
@@ -127,7 +141,7 @@ impl Fake {
     }
 }
 
-async fn serve(mut io: DuplexStream, fake: Fake) {
+async fn serve(mut io: impl AsyncRead + AsyncWrite + Unpin, fake: Fake) {
     let mut head = [0; 16];
     while io.read_exact(&mut head).await.is_ok() {
         let field = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap());
@@ -266,7 +280,7 @@ impl Model {
     }
 
     fn batch(&mut self, field: &str, namespace: String, mut documents: Vec<RawDocumentBuf>) -> RawDocumentBuf {
-        let rest = documents.split_off(documents.len().min(BATCH));
+        let rest = documents.split_off(documents.len().min(self.batch));
         let mut id = 0;
         if !rest.is_empty() {
             id = i64::try_from(self.heard.len()).unwrap();
