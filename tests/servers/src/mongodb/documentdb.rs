@@ -27,7 +27,7 @@ impl Documentdb {
     pub(super) fn start(user: &str, password: &str) -> Result<Self> {
         let template = template()?;
         let mut server = Self::prepare()?;
-        run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(server.data()))?;
+        server.guarded(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(server.data()))?;
         server.launch()?;
         let (user, password) = (user.replace('"', "\"\""), password.replace('\'', "''"));
         server.psql(&format!("create role \"{user}\" superuser login password '{password}'"))?;
@@ -132,8 +132,23 @@ impl Documentdb {
         give_away(&data)?;
         let mut command = unprivileged(self.programs.join("initdb"));
         command.arg("-D").arg(&data).args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
-        command.args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"]).current_dir("/");
-        run(&mut command).map(drop)
+        self.guarded(command.args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"]).current_dir("/"))
+    }
+
+    /// Runs a command that fills the folder, guarded as the server itself will be, so that a test killed by now leaves
+    /// nothing either.
+    fn guarded(&self, command: &mut Command) -> Result<()> {
+        let log = self.folder.join("log");
+        let output = fs::File::create(&log).at(&log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone().at(&log)?).stderr(output);
+        let mut process = Process::start(command, Some(&self.folder))?;
+        let ended = process.wait(START_LIMIT);
+        process.kill();
+        if ended.is_some_and(|status| status.success()) {
+            return Ok(());
+        }
+        let log = tail(&fs::read_to_string(&log).unwrap_or_default(), 2000);
+        Err(Error::NotReady { what: "the data folder of PostgreSQL 18".into(), log })
     }
 
     /// Lets the server write everything down and end.

@@ -136,9 +136,15 @@ impl Mongodb {
             return Err(Error::NotReady { what: version.name().into(), log: "it knows no replica sets".into() });
         }
         let login = Login { user: Self::USER.into(), password: options.password.clone(), source: "admin".into() };
+        let program = version.program()?;
+        // What takes longest comes before the folder that nobody guards yet.
+        let documentdb = match version {
+            MongodbVersion::FerretDb2 => Some(Documentdb::start(Self::USER, &options.password)?),
+            MongodbVersion::FerretDb1 | MongodbVersion::Mongod => None,
+        };
         let mut server = Self {
             version,
-            program: version.program()?,
+            program,
             options: options.clone(),
             folder: temporary_folder("coffer-mongo-")?,
             host: "127.0.0.1".into(),
@@ -146,14 +152,11 @@ impl Mongodb {
             plain_port: 0,
             tls_port: 0,
             authority: None,
-            documentdb: None,
+            documentdb,
             process: None,
         };
         if options.tls != MongodbTls::Off {
             server.authority = Some(Authority::new()?);
-        }
-        if version == MongodbVersion::FerretDb2 {
-            server.documentdb = Some(Documentdb::start(Self::USER, &options.password)?);
         }
         server.write_files()?;
         server.start_again()?;
