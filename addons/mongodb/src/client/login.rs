@@ -181,8 +181,13 @@ impl Login {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => {
                 let seconds = self.connect_timeout.as_secs_f64();
+                // Some that speak no TLS wait for the rest of what they take its beginning for.
+                let tls = match self.tls {
+                    TlsMode::Require => ", and does it speak TLS, which the binding requires (clientConfig.tlsMode)",
+                    TlsMode::Disable => "",
+                };
                 Err(Error::Unavailable(format!(
-                    "no session within {seconds} s (the binding's connectTimeoutMS); is it MongoDB 3.6 or later that listens there?"
+                    "no session within {seconds} s (the binding's connectTimeoutMS); is it MongoDB 3.6 or later that listens there{tls}?"
                 )))
             }
         }
