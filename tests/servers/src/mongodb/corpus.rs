@@ -6,6 +6,7 @@
 
 use bson::RawDocumentBuf;
 
+use super::bytes::*;
 use super::{Mongodb, MongodbVersion};
 use crate::error::{Error, Result};
 
@@ -69,31 +70,6 @@ const LOST_BY_FERRETDB_1: [&str; 33] = [
 
 /// How deep `deep` goes; MongoDB allows 100 levels.
 const DEPTH: usize = 90;
-
-const DOUBLE: u8 = 0x01;
-const STRING: u8 = 0x02;
-const DOCUMENT: u8 = 0x03;
-const ARRAY: u8 = 0x04;
-const BINARY: u8 = 0x05;
-const UNDEFINED: u8 = 0x06;
-const OBJECT_ID: u8 = 0x07;
-const BOOLEAN: u8 = 0x08;
-const DATE: u8 = 0x09;
-const NULL: u8 = 0x0a;
-const REGEX: u8 = 0x0b;
-const DB_POINTER: u8 = 0x0c;
-const CODE: u8 = 0x0d;
-const SYMBOL: u8 = 0x0e;
-const CODE_WITH_SCOPE: u8 = 0x0f;
-const INT32: u8 = 0x10;
-const TIMESTAMP: u8 = 0x11;
-const INT64: u8 = 0x12;
-const DECIMAL128: u8 = 0x13;
-const MIN_KEY: u8 = 0xff;
-const MAX_KEY: u8 = 0x7f;
-
-/// A type and the bytes of a value.
-type Value = (u8, Vec<u8>);
 
 /// Fills `database` with every case that the server keeps: collections `awkward`, `ids` and `large`.
 pub fn create(server: &Mongodb, database: &str) -> Result<()> {
@@ -384,66 +360,4 @@ pub fn large() -> Vec<Case> {
 fn case(name: &str, fields: &[(&str, Value)]) -> Case {
     let fields: Vec<(&str, Value)> = [("_id", text(name))].into_iter().chain(fields.iter().cloned()).collect();
     Case { name: name.to_owned(), document: raw(&document(&fields)) }
-}
-
-fn document(fields: &[(&str, Value)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    fields.iter().for_each(|(name, value)| element(&mut bytes, name.as_bytes(), value));
-    closed(&bytes)
-}
-
-fn array(values: &[Value]) -> Value {
-    let mut bytes = Vec::new();
-    values.iter().enumerate().for_each(|(place, value)| element(&mut bytes, place.to_string().as_bytes(), value));
-    (ARRAY, closed(&bytes))
-}
-
-fn element(into: &mut Vec<u8>, name: &[u8], (kind, bytes): &Value) {
-    into.push(*kind);
-    into.extend(name);
-    into.push(0);
-    into.extend(bytes);
-}
-
-/// Elements with a document's length before and its end after them.
-fn closed(elements: &[u8]) -> Vec<u8> {
-    sized_whole(&[elements, &[0]].concat())
-}
-
-fn text(text: &str) -> Value {
-    (STRING, sized(format!("{text}\0").as_bytes()))
-}
-
-fn binary(subtype: u8, bytes: &[u8]) -> Value {
-    let mut value = length(bytes.len());
-    value.push(subtype);
-    value.extend(bytes);
-    (BINARY, value)
-}
-
-fn int32(number: i32) -> Value {
-    (INT32, number.to_le_bytes().to_vec())
-}
-
-fn int64(number: i64) -> Value {
-    (INT64, number.to_le_bytes().to_vec())
-}
-
-/// Bytes after their length.
-fn sized(bytes: &[u8]) -> Vec<u8> {
-    [&length(bytes.len()), bytes].concat()
-}
-
-/// Bytes after their length, which counts itself.
-fn sized_whole(bytes: &[u8]) -> Vec<u8> {
-    [&length(bytes.len() + 4), bytes].concat()
-}
-
-fn length(size: usize) -> Vec<u8> {
-    u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes().to_vec()
-}
-
-#[expect(clippy::expect_used, reason = "it was just closed")]
-fn raw(bytes: &[u8]) -> RawDocumentBuf {
-    RawDocumentBuf::from_bytes(bytes.to_vec()).expect("a document with its length and its end")
 }

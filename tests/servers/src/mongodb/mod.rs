@@ -13,8 +13,10 @@
 //! ```
 //!
 //! An addon connects to [`Mongodb::port`] on 127.0.0.1 as [`Mongodb::USER`] with [`Mongodb::password`], over TLS where the
-//! options ask for it. The harness's own client and tools use a port without TLS.
+//! options ask for it. The harness's own client and tools use a port without TLS. [`sample`] and [`corpus`] make
+//! databases, [`compare`] tells whether two hold the same.
 
+mod bytes;
 mod client;
 pub mod compare;
 pub mod corpus;
