@@ -6,6 +6,8 @@
 mod dumping;
 #[path = "dumping/faked.rs"]
 mod faked;
+#[path = "dumping/real.rs"]
+mod real;
 
 use bson::{RawDocumentBuf, rawdoc};
 use coffer_addon::Error;

@@ -144,6 +144,8 @@ async fn earlier(client: &mut Client, start: Timestamp) -> Result<Option<Timesta
             "ts": { "$gte": start },
             "op": "c",
             "prevOpTime.ts": { "$gt": none, "$lt": start },
+            // Inserts of one batch, from MongoDB 8.0 on: each is replayed by itself.
+            "multiOpType": { "$ne": 1 },
         },
         "limit": 1,
         "singleBatch": true,

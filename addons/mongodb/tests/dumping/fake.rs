@@ -3,7 +3,7 @@
 
 use bson::raw::cstr;
 use bson::{Binary, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp, rawdoc, spec::BinarySubtype};
-use coffer_addon::{Application, testing};
+use coffer_addon::{Application, Binding, testing};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -57,6 +57,15 @@ pub fn primary(newest: u32, majority: u32) -> RawDocumentBuf {
         "ok": 1, "isWritablePrimary": true, "ismaster": true, "setName": "rs0", "hosts": ["a:1"], "me": "a:1",
         "minWireVersion": 0, "maxWireVersion": 25, "logicalSessionTimeoutMinutes": 30,
         "lastWrite": { "opTime": { "ts": at(newest), "t": 1_i64 }, "majorityOpTime": { "ts": at(majority), "t": 1_i64 } },
+    }
+}
+
+pub fn secondary(newest: u32) -> RawDocumentBuf {
+    rawdoc! {
+        "ok": 1, "isWritablePrimary": false, "ismaster": false, "secondary": true, "setName": "rs0",
+        "hosts": ["a:1", "b:2"], "me": "b:2", "primary": "a:1",
+        "minWireVersion": 0, "maxWireVersion": 25, "logicalSessionTimeoutMinutes": 30,
+        "lastWrite": { "opTime": { "ts": at(newest), "t": 1_i64 }, "majorityOpTime": { "ts": at(newest), "t": 1_i64 } },
     }
 }
 
@@ -117,6 +126,19 @@ impl Fake {
         testing::application(super::binding(), &[], move || {
             let (ours, theirs) = tokio::io::duplex(1 << 20);
             tokio::spawn(serve(ours, fake.clone()));
+            async move { Ok(testing::connection(theirs.compat())) }
+        })
+    }
+
+    /// Members of a replica set as an addon sees them.
+    pub fn members(fakes: &[(&'static str, &Fake)]) -> Application {
+        let endpoints = std::iter::once("default").chain(fakes.iter().map(|(name, _)| *name)).map(String::from);
+        let binding = Binding { endpoints: endpoints.collect(), ..super::binding() };
+        let fakes: Vec<(&str, Fake)> = fakes.iter().map(|(name, fake)| (*name, (*fake).clone())).collect();
+        testing::endpoints(binding, &[], move |endpoint| {
+            let named = fakes.iter().find(|(name, _)| Some(*name) == endpoint).or(fakes.first());
+            let (ours, theirs) = tokio::io::duplex(1 << 20);
+            tokio::spawn(serve(ours, named.expect("a member").1.clone()));
             async move { Ok(testing::connection(theirs.compat())) }
         })
     }

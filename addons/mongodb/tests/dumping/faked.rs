@@ -1,6 +1,6 @@
 //! What no server at hand can do, against one that is none.
 
-use crate::dumping::fake::{Collection, Fake, at, cursor, primary, refusal, standalone};
+use crate::dumping::fake::{Collection, Fake, at, cursor, primary, refusal, secondary, standalone};
 use crate::dumping::{Dump, dump_from, sorted};
 use bson::oid::ObjectId;
 use bson::raw::{RawDocumentBuf, cstr};
@@ -165,6 +165,26 @@ async fn without_the_right_to_read_the_oplog_there_is_a_snapshot_or_a_reason() {
             Err(Error::Denied(text)) => assert!(text.contains("role `backup`"), "{text}"),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_secondary_is_read_and_the_primary_where_it_is_asked_for() {
+    let member = |hello| {
+        Fake::new("7.0.2", hello)
+            .with("shop", Collection::new("orders", numbered(10)))
+            .with("local", Collection::new("oplog.rs", vec![entry(40, "n", "", rawdoc! {})]))
+    };
+    for (parameters, reads_secondary) in [("{}", true), (r#"{"readPreference": "primary"}"#, false)] {
+        let (one, two) = (member(primary(40, 40)), member(secondary(40)));
+        let dumped = dump_from(Fake::members(&[("a:1", &one), ("b:2", &two)]), parameters).await.expect("dumped");
+        assert_eq!(dumped.index().consistency, Consistency::Oplog { start: moment(40), end: moment(40) });
+        let (read, unread) = if reads_secondary { (&two, &one) } else { (&one, &two) };
+        assert!(unread.heard("find").is_empty() && unread.heard("listCollections").is_empty());
+        let finds = read.heard("find");
+        assert!(finds.iter().any(|find| find.get_str("find").is_ok_and(|name| name == "orders")));
+        // A secondary reads for nobody who has not said so.
+        assert!(finds.iter().all(|find| find.get_document("$readPreference").is_ok() == reads_secondary));
     }
 }
 

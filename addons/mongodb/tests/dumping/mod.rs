@@ -49,10 +49,11 @@ pub fn binding() -> Binding {
 
 /// The server as an addon sees it.
 pub fn application(server: &Mongodb) -> Application {
-    let port = server.port();
-    let credentials = [("username", Mongodb::USER), ("password", server.password())];
-    testing::application(binding(), &credentials, move || async move {
-        Ok(testing::connection(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat()))
+    let (host, port) = (server.host().to_string(), server.port());
+    let credentials = [("username", server.user()), ("password", server.password())];
+    testing::application(binding(), &credentials, move || {
+        let host = host.clone();
+        async move { Ok(testing::connection(tokio::net::TcpStream::connect((host, port)).await?.compat())) }
     })
 }
 
@@ -142,7 +143,7 @@ pub async fn dump_before(
     let then: Hook = Rc::new(RefCell::new(move || then.take().into_iter().for_each(|then| then())));
     let needles: Vec<String> = needles.iter().map(|needle| needle.to_string()).collect();
     let port = server.port();
-    let credentials = [("username", Mongodb::USER), ("password", server.password())];
+    let credentials = [("username", server.user()), ("password", server.password())];
     let application = testing::application(binding(), &credentials, move || {
         let (then, needles) = (then.clone(), needles.clone());
         async move {
