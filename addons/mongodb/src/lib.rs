@@ -67,7 +67,7 @@ fn restore() -> TaskStep {
 }
 
 fn serves(function: Function) -> Function {
-    function.serves("mongodb", SUPPORTED, &TESTED)
+    function.serves("mongodb", SUPPORTED, TESTED)
 }
 
 coffer_addon::export!(addon);
