@@ -1,11 +1,11 @@
 //! Everything that CI needs, in the order in which it fails fastest.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use coffer_test_servers::{MongodbVersion, MysqlVersion, PostgresVersion, mongodb, s3, tools};
+use coffer_test_servers::{MongodbVersion, MysqlVersion, PostgresVersion, SearchVersion, mongodb, s3, tools};
 
 use crate::shell::{Error, Result, cargo, heading, run as run_command, say, target_folder};
 use crate::{addons, generate};
@@ -56,6 +56,8 @@ pub fn run() -> Result<()> {
         }
     }
 
+    prepare_search(&mut tests);
+
     heading("tests");
     let spawn = |source| Error::Spawn { program: "cargo test".into(), source };
     let mut child = tests.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(spawn)?;
@@ -77,6 +79,26 @@ pub fn run() -> Result<()> {
     let skipped = seen.ignored + u64::try_from(seen.skipped.len()).unwrap_or(u64::MAX);
     say(format_args!("{} passed, {} failed, {skipped} skipped", seen.passed, seen.failed));
     if status.success() { Ok(()) } else { Err(Error::Failed { program: "cargo test".into(), status }) }
+}
+
+/// OpenSearch and Elasticsearch come by Maven, the program that judges their dumps by npm, which not every machine has; the
+/// tests that miss them say so. Those that only `COFFER_TEST_ALL_SEARCH=1` has tested are fetched by that alone.
+fn prepare_search(tests: &mut Command) {
+    let versions = SearchVersion::tested();
+    let programs = versions.iter().map(|version| (version.variable(), version.name(), version.programs()));
+    let judge = ("COFFER_ELASTICDUMP", "elasticdump", tools::elasticdump_programs());
+    for (variable, name, path) in programs.chain([judge]) {
+        match path {
+            Ok(path) => {
+                say(format_args!("{variable}={}", path.display()));
+                tests.env(variable, path);
+            }
+            Err(error) => say(format_args!("no {name}: {error}")),
+        }
+    }
+    for version in SearchVersion::ALL.iter().filter(|version| !versions.contains(version)) {
+        say(format_args!("no {}: only COFFER_TEST_ALL_SEARCH=1 has it tested", version.name()));
+    }
 }
 
 /// What the test programs printed about themselves.

@@ -1,6 +1,8 @@
 //! Proof that two clusters, or an index and its copy, hold the same: every document with its id, its routing and its
 //! `_source` as JSON, and every setting.
 
+#![allow(clippy::indexing_slicing, reason = "a field that JSON does not have is null")]
+
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 

@@ -1,5 +1,7 @@
 //! The sample's documents. The same number gives the same document, on servers of the same abilities.
 
+#![allow(clippy::indexing_slicing, reason = "a field that JSON does not have is null")]
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -77,14 +79,14 @@ pub(super) fn product(number: u32, can: Abilities) -> Document {
         },
         "weight": f64::from(random.below(64)) / 8.0,
         "ratio": match number % 50 { 11 => 1e300, 12 => 5e-324, 13 => 0.1, 14 => -0.0, _ => f64::from(random.below(9)) / 7.0 },
-        "active": number % 3 == 0,
+        "active": number.is_multiple_of(3),
         "picture": STANDARD.encode(random.bytes(24)),
         "added": day(number),
         "touched": format!("{}T{:02}:10:20.{:09}Z", day(number), number % 24, random.below(999_999_999)),
         "season": { "gte": day(number), "lt": "2027-01-01" },
         "size": { "gt": small, "lte": small + 9 },
         "network": format!("10.{}.0.0/16", number % 256),
-        "address": if number % 5 == 0 { format!("2001:db8::{:x}", number) } else { format!("10.0.{}.{}", number % 256, number % 251) },
+        "address": if number.is_multiple_of(5) { format!("2001:db8::{:x}", number) } else { format!("10.0.{}.{}", number % 256, number % 251) },
         "place": place,
         "tags": (0..random.below(4)).map(|_| random.word()).collect::<Vec<_>>(),
         "parts": (0..random.below(3)).map(|part| json!({ "name": random.word(), "count": part })).collect::<Vec<_>>(),
@@ -92,7 +94,7 @@ pub(super) fn product(number: u32, can: Abilities) -> Document {
         "extra": { "": null, "mixed": [1, "two", null, [], {}, 1.5], "deep": { "a": { "b": [{ "c": number }] } } },
         "vector": (0..DIMENSIONS).map(|_| f64::from(random.below(200)) / 64.0 - 1.5).collect::<Vec<_>>(),
     });
-    if number % 7 == 0 {
+    if number.is_multiple_of(7) {
         source["description"] = Value::Null;
         source["color_code"] = random.word().into();
     }
@@ -139,7 +141,7 @@ pub(super) fn order(number: u32, can: Abilities) -> Document {
             "lines": (0..=random.below(3)).map(|line| json!({ "line": line, "product": random.below(1000) })).collect::<Vec<_>>(),
         }),
     };
-    let id = if number % 10 == 0 { format!("c{customer}") } else { format!("o{number}") };
+    let id = if number.is_multiple_of(10) { format!("c{customer}") } else { format!("o{number}") };
     Document { routing: Some(format!("c{customer}")), ..Document::new(id, source) }
 }
 

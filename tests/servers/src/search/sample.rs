@@ -2,6 +2,8 @@
 //! templates, pipelines, scripts, a data stream, an index that is closed and one that is hidden. The same number of
 //! documents gives the same sample on the same server.
 
+#![allow(clippy::indexing_slicing, reason = "a field that JSON does not have is null")]
+
 use std::iter::once;
 
 use serde_json::{Value, json};
