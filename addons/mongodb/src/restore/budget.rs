@@ -4,19 +4,22 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// A component has 256 MiB; its buffers of files and connections are beside this.
-const MOST: usize = 48 << 20;
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Budget {
+    most: usize,
     used: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Budget {
+    /// Room for `most` bytes.
+    pub fn new(most: usize) -> Budget {
+        Budget { most, used: Cell::new(0), waiting: RefCell::default() }
+    }
+
     /// Waits until there is room. What is larger than all of it waits until it is alone.
     pub async fn take(&self, size: usize) {
-        self.until(|used| used == 0 || used + size <= MOST).await;
+        self.until(|used| used == 0 || used + size <= self.most).await;
         self.used.set(self.used.get() + size);
     }
 
@@ -49,7 +52,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_for_too_much_waits() {
-        let budget = Budget::default();
+        const MOST: usize = 1000;
+        let budget = Budget::new(MOST);
         budget.take(2 * MOST).await;
         assert!(budget.take(1).now_or_never().is_none() && budget.idle().now_or_never().is_none());
         let next = async {

@@ -57,7 +57,7 @@ pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming)
         }
         let incoming = match next.take() {
             Some(incoming) => Some(incoming),
-            None => next_artifact(run, &mut loads).await?,
+            None => foreign.next(run, &mut loads).await?,
         };
         let Some(incoming) = incoming else { break };
         match foreign.shelf.put(run, incoming).await? {
@@ -82,18 +82,6 @@ pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming)
     run.settle(leader, oplog).await?;
     foreign.check_index(run)?;
     run.views(leader, &mut foreign.target, &foreign.definitions).await
-}
-
-/// The next artifact, while what is being read goes on.
-async fn next_artifact(run: &Run<'_>, loads: &mut Loads<'_>) -> Result<Option<Incoming>> {
-    let mut coming = pin!(run.inbox.next());
-    while !loads.is_empty() {
-        match select(coming.as_mut(), loads.next()).await {
-            Either::Left((incoming, _)) => return Ok(incoming),
-            Either::Right((done, _)) => done.unwrap_or(Ok(()))?,
-        }
-    }
-    Ok(coming.await)
 }
 
 #[derive(Default)]
@@ -128,6 +116,20 @@ impl Foreign {
             self.definitions.push(definition);
         }
         Ok(())
+    }
+
+    /// The next artifact, while what is being read goes on.
+    async fn next<'a>(&mut self, run: &'a Run<'a>, loads: &mut Loads<'a>) -> Result<Option<Incoming>> {
+        let mut coming = pin!(run.inbox.next());
+        while !loads.is_empty() {
+            match select(coming.as_mut(), loads.next()).await {
+                Either::Left((incoming, _)) => return Ok(incoming),
+                Either::Right((done, _)) => done.unwrap_or(Ok(()))?,
+            }
+            // Whoever gives artifacts may wait for one that waits here.
+            self.start(run, loads);
+        }
+        Ok(coming.await)
     }
 
     fn start<'a>(&mut self, run: &'a Run<'a>, loads: &mut Loads<'a>) {

@@ -18,8 +18,11 @@ use futures::lock::Mutex;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// The bytes of a batch, but for a document that has more alone: enough that a round trip costs nothing beside it.
-const BATCH: usize = 2 << 20;
+/// The bytes of a batch, but for a document that has more alone: enough that a round trip costs little beside it.
+const BATCH: usize = 512 << 10;
+
+/// Batches that may be under way, a connection: the server has one, and the next is there when it wants it.
+const AHEAD: usize = 2;
 
 /// What an insert has beside its documents.
 const HEAD: usize = 32 << 10;
@@ -66,14 +69,14 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub fn new(hello: &Hello, problems: &'a Problems, expected: Option<u64>) -> Loader<'a> {
+    pub fn new(hello: &Hello, problems: &'a Problems, expected: Option<u64>, jobs: usize) -> Loader<'a> {
         let (sender, receiver) = mpsc::unbounded();
         Loader {
             problems,
             tally: Tally::new(expected),
             hello: hello.clone(),
             limit: BATCH.min(hello.max_message.saturating_sub(HEAD)),
-            budget: Budget::default(),
+            budget: Budget::new(AHEAD * BATCH * jobs.max(1)),
             sender: RefCell::new(Some(sender)),
             receiver: Mutex::new(receiver),
             fillings: RefCell::default(),

@@ -97,9 +97,10 @@ async fn restore_all(application: &Application, login: &Login, inbox: &Inbox, pa
         ),
         _ => None,
     };
-    let run = Run::new(inbox, parameters, Loader::new(leader.hello(), &problems, expected));
+    let jobs = parameters.jobs.up_to(usize::MAX);
+    let run = Run::new(inbox, parameters, Loader::new(leader.hello(), &problems, expected, jobs));
     let mut clients = Vec::new();
-    while clients.len() < parameters.jobs.up_to(usize::MAX) {
+    while clients.len() < jobs {
         clients.push(connect().await?);
     }
     let read = async {
