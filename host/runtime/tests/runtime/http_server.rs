@@ -1,7 +1,6 @@
 //! HTTP servers to ask: a real one in both versions, and one that says whatever it is told. Gone with the test.
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Frame, Incoming, SizeHint},
@@ -170,13 +169,14 @@ async fn answer(
     let said = match path.as_str() {
         "/echo" => Saying { said: Said::Echo(request.into_body()), dropped: Some(over) },
         "/count" => {
-            let pieces = stream::unfold(request.into_body(), async |mut body| {
-                let piece = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await?;
-                Some((piece, body))
-            });
-            let pieces: Vec<_> =
-                pieces.map(|piece| piece.map(|frame| frame.into_data().map_or(0, |data| data.len()))).collect().await;
-            match pieces.into_iter().sum::<Result<usize, _>>() {
+            let mut body = request.into_body();
+            let mut count = Ok(0);
+            while let Ok(sum) = count
+                && let Some(piece) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+            {
+                count = piece.map(|frame| sum + frame.into_data().map_or(0, |data| data.len()));
+            }
+            match count {
                 Ok(count) => {
                     let _ = over.send("whole");
                     text(count.to_string())

@@ -62,10 +62,12 @@ impl HostWithStore<State> for Own {
         };
         let what = format!("{} {} of endpoint {}", request.method(), request.uri().path(), endpoint.name);
         let answered = tokio::select! {
+            // A body that broke off breaks the request off too, and is the better reason.
+            biased;
+            error = silent(sent, limits.response, &what) => Err(error),
             answered = client.request(request.map(|()| sending)) => {
                 answered.map_err(|error| error::of_request(&error, &what, &remedy))
             }
-            error = silent(sent, limits.response, &what) => Err(error),
         };
         // An attempt that failed is progress too: whoever waits for a server tries again and again.
         traffic.add_event();
