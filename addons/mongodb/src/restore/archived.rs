@@ -103,10 +103,8 @@ async fn read(
                             filling.collection
                         )
                     })?;
-                    if let Some(batch) = &mut batch
-                        && let Some(full) = run.loader.add(batch, document, scanned)?
-                    {
-                        run.loader.send(full).await;
+                    if let Some(batch) = &mut batch {
+                        run.loader.add(batch, document, scanned).await?;
                     }
                 }
                 Goes::Accounts(of) => run.account(*of, document)?,

@@ -116,18 +116,19 @@ impl<'a> Loader<'a> {
         let mut documents = Documents::new(incoming);
         let mut batch = Batch::new(filling);
         while let Some((document, scanned)) = documents.next().await? {
-            let full = self.add(&mut batch, document, scanned)?;
-            if let Some(full) = full {
-                self.send(full).await;
-            }
+            self.add(&mut batch, document, scanned).await?;
         }
         self.send(batch).await;
         self.check_read(filling)
     }
 
-    /// Adds a document; gives back what was in the batch where there is no room beside that.
-    pub fn add(&self, batch: &mut Batch, document: &[u8], scanned: Scanned) -> Result<Option<Batch>> {
+    /// Adds a document; where there is no room beside those in the batch, they are sent first: two large ones are not held.
+    pub async fn add(&self, batch: &mut Batch, document: &[u8], scanned: Scanned) -> Result<()> {
         let filling = batch.filling.clone();
+        let is_full = batch.count >= self.hello.max_batch || batch.bytes.len() + document.len() > self.limit;
+        if is_full && batch.count > 0 {
+            self.send(std::mem::replace(batch, Batch::new(&filling))).await;
+        }
         let mut read = filling.read.borrow_mut();
         // The server would not name the file.
         if document.len() > self.hello.max_bson {
@@ -139,8 +140,6 @@ impl<'a> Loader<'a> {
                 self.hello.max_bson
             )));
         }
-        let is_full = batch.count >= self.hello.max_batch || batch.bytes.len() + document.len() > self.limit;
-        let full = (is_full && batch.count > 0).then(|| std::mem::replace(batch, Batch::new(&filling)));
         if batch.count == 0 {
             batch.first = read.documents;
         }
@@ -153,7 +152,7 @@ impl<'a> Loader<'a> {
         read.add(document);
         batch.bytes.extend_from_slice(document);
         batch.count += 1;
-        Ok(full)
+        Ok(())
     }
 
     /// Hands a batch to whichever connection is free. Of a collection whose order counts, it is in when this returns.
