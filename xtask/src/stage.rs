@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use coffer_test_servers::process::{Process, wait_until};
-use coffer_test_servers::{Mysql, Postgres};
+use coffer_test_servers::{Mongodb, Mysql, Postgres};
 
 use crate::shell::{AtPath, Error, Result, run as run_command, say};
 
@@ -47,6 +47,13 @@ impl<'a> From<&'a Mysql> for Binding<'a> {
         let kind = if server.version().is_mariadb() { "mariadb" } else { "mysql" };
         let (url, password) = (format!("{}/shop", server.url()), server.password());
         Self { kind, url, user: Mysql::USER, password, task: "mysql-backup" }
+    }
+}
+
+impl<'a> From<&'a Mongodb> for Binding<'a> {
+    fn from(server: &'a Mongodb) -> Self {
+        let (url, password) = (format!("{}/shop", server.url()), server.password());
+        Self { kind: "mongodb", url, user: Mongodb::USER, password, task: "mongodb-backup" }
     }
 }
 

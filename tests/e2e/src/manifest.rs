@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coffer_test_servers::certs::Authority;
-use coffer_test_servers::{Mysql, Postgres, S3};
+use coffer_test_servers::{Mongodb, Mysql, Postgres, S3};
 
 pub const NAMESPACE: &str = "demo";
 
@@ -30,6 +30,14 @@ pub fn mysql_binding(name: &str, server: &Mysql, database: Option<&str>) -> Stri
     let kind = if server.version().is_mariadb() { "mariadb" } else { "mysql" };
     let url = format!("{}/{}", server.url().trim_end_matches('/'), database.unwrap_or_default());
     application(name, kind, &url, server.authority())
+}
+
+/// An AppBinding for one database of a server, or for all.
+pub fn mongodb_binding(name: &str, server: &Mongodb, database: Option<&str>) -> String {
+    let url = server.url();
+    let (hosts, query) =
+        url.split_once("/?").map_or((url.as_str(), String::new()), |(hosts, query)| (hosts, format!("?{query}")));
+    application(name, "mongodb", &format!("{hosts}/{}{query}", database.unwrap_or_default()), server.authority())
 }
 
 fn application(name: &str, kind: &str, url: &str, authority: Option<&Authority>) -> String {

@@ -26,6 +26,11 @@ pub fn mysql_addon() -> PathBuf {
     wasm_folder().join("coffer_addon_mysql.wasm")
 }
 
+/// The addon for MongoDB.
+pub fn mongodb_addon() -> PathBuf {
+    wasm_folder().join("coffer_addon_mongodb.wasm")
+}
+
 /// The component whose Functions each do something wrong.
 pub fn guests() -> PathBuf {
     wasm_folder().join("coffer_test_guests.wasm")
@@ -37,7 +42,8 @@ fn wasm_folder() -> &'static Path {
     ADDONS.get_or_init(|| match std::env::var_os("COFFER_ADDONS") {
         Some(path) => PathBuf::from(path),
         None => {
-            let packages = ["coffer-addon-mysql", "coffer-addon-postgres", "coffer-test-guests"];
+            let packages =
+                ["coffer-addon-mongodb", "coffer-addon-mysql", "coffer-addon-postgres", "coffer-test-guests"];
             let packages = packages.map(|package| ["--package", package]).concat();
             build(&[&["--target", "wasm32-wasip2", "--profile", "addon"][..], &packages[..]].concat());
             target_folder().join("wasm32-wasip2/addon")

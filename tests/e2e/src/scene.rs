@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coffer_test_servers::cache::run;
-use coffer_test_servers::{Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions, PostgresVersion};
-use coffer_test_servers::{mysql, sample, tools};
+use coffer_test_servers::{
+    Mongodb, MongodbOptions, MongodbVersion, Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions,
+    PostgresVersion, mongodb, mysql, sample, tools,
+};
 
 use crate::manifest::{self, NAMESPACE};
 use crate::{Coffer, addon, programs};
@@ -157,6 +159,29 @@ impl Scene<Mysql> {
             manifest::mysql_binding("copy", server, None),
         ]);
         let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "mysql-restore"];
+        self.coffer.ok(&restore);
+    }
+}
+
+impl Scene<Mongodb> {
+    pub fn mongodb(version: MongodbVersion, options: &MongodbOptions) -> Self {
+        let server = Mongodb::start(version, options).unwrap();
+        mongodb::sample::create(&server, "shop", sample::SMALL).unwrap();
+        let binding = [
+            manifest::login("shop", Mongodb::USER, server.password()),
+            manifest::mongodb_binding("shop", &server, None),
+        ];
+        let password = server.password().to_owned();
+        Self::set_up(server, &programs::mongodb_addon(), binding, &password, "mongodb-backup")
+    }
+
+    /// Restores the latest snapshot on another server, known as an AppBinding `copy`.
+    pub fn restores_to(&self, server: &Mongodb) {
+        self.coffer.apply(&[
+            manifest::login("copy", Mongodb::USER, server.password()),
+            manifest::mongodb_binding("copy", server, None),
+        ]);
+        let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "mongodb-restore"];
         self.coffer.ok(&restore);
     }
 }

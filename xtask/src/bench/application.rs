@@ -5,7 +5,8 @@ use std::process::Command;
 
 use clap::ValueEnum;
 use coffer_test_servers::{
-    Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions, PostgresVersion, compare, mysql, sample,
+    Mongodb, MongodbOptions, MongodbVersion, Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions,
+    PostgresVersion, compare, mongodb, mysql, sample,
 };
 
 use crate::shell::Result;
@@ -16,11 +17,13 @@ pub enum Kind {
     Postgres,
     Mysql,
     Mariadb,
+    Mongodb,
 }
 
 pub enum Application {
     Postgres(Postgres),
     Mysql(Mysql),
+    Mongodb(Mongodb),
 }
 
 /// Where a restore reads and writes, and what it is told.
@@ -31,13 +34,14 @@ pub struct Restored {
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::Mariadb];
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Mysql, Self::Mariadb, Self::Mongodb];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL 17",
             Self::Mysql => MysqlVersion::MySql97.name(),
             Self::Mariadb => MysqlVersion::MariaDb118.name(),
+            Self::Mongodb => MongodbVersion::FerretDb2.name(),
         }
     }
 
@@ -45,6 +49,7 @@ impl Kind {
         match self {
             Self::Postgres => "coffer_addon_postgres.wasm",
             Self::Mysql | Self::Mariadb => "coffer_addon_mysql.wasm",
+            Self::Mongodb => "coffer_addon_mongodb.wasm",
         }
     }
 
@@ -52,6 +57,7 @@ impl Kind {
         match self {
             Self::Postgres => "postgres-restore",
             Self::Mysql | Self::Mariadb => "mysql-restore",
+            Self::Mongodb => "mongodb-restore",
         }
     }
 
@@ -61,6 +67,7 @@ impl Kind {
             Self::Postgres => ["pg_dump", "psql"],
             Self::Mysql => ["mysqldump", "mysql"],
             Self::Mariadb => ["mariadb-dump", "mariadb"],
+            Self::Mongodb => ["mongodump --archive", "mongorestore --archive"],
         }
     }
 }
@@ -73,6 +80,11 @@ impl Application {
                 let server = Postgres::start(PostgresVersion::V17, &PostgresOptions::default())?;
                 sample::create(&server, "shop", size)?;
                 return Ok(Self::Postgres(server));
+            }
+            Kind::Mongodb => {
+                let server = Mongodb::start(MongodbVersion::FerretDb2, &MongodbOptions::default())?;
+                mongodb::sample::create(&server, "shop", size)?;
+                return Ok(Self::Mongodb(server));
             }
             Kind::Mysql => MysqlVersion::MySql97,
             Kind::Mariadb => MysqlVersion::MariaDb118,
@@ -90,6 +102,10 @@ impl Application {
                 "analyze table shop.item; select sum(data_length + index_length) from information_schema.tables \
                  where table_schema = 'shop'",
             )?,
+            Self::Mongodb(server) => {
+                let collections = mongodb::compare::collections(mongodb::compare::Database { server, name: "shop" })?;
+                return Ok(collections.values().map(|collection| collection.bytes).sum());
+            }
         };
         Ok(size.lines().last().and_then(|size| size.parse().ok()).unwrap_or(0))
     }
@@ -98,6 +114,7 @@ impl Application {
         let process = match self {
             Self::Postgres(server) => server.process_id(),
             Self::Mysql(server) => server.process_id(),
+            Self::Mongodb(server) => server.process_id(),
         };
         process.unwrap_or_default()
     }
@@ -106,6 +123,7 @@ impl Application {
         match self {
             Self::Postgres(server) => server.into(),
             Self::Mysql(server) => server.into(),
+            Self::Mongodb(server) => server.into(),
         }
     }
 
@@ -121,6 +139,7 @@ impl Application {
                 dump.arg(if server.version().is_mariadb() { "--skip-add-locks" } else { "--set-gtid-purged=OFF" });
                 Ok(line(&dump))
             }
+            Self::Mongodb(server) => Ok(format!("{} --db shop --archive --quiet", line(&server.tool("mongodump")?))),
         }
     }
 
@@ -129,6 +148,10 @@ impl Application {
         match self {
             Self::Postgres(_) => Ok(format!("psql --quiet --output=/dev/null {database}")),
             Self::Mysql(server) => Ok(line(server.tool("mysql")?.arg(database))),
+            Self::Mongodb(server) => Ok(format!(
+                "{} --archive --quiet --nsInclude 'shop.*' --nsFrom 'shop.*' --nsTo '{database}.*'",
+                line(&server.tool("mongorestore")?)
+            )),
         }
     }
 
@@ -137,6 +160,7 @@ impl Application {
         let tool = match self {
             Self::Postgres(server) => server.tool("psql"),
             Self::Mysql(server) => server.tool("mysql")?,
+            Self::Mongodb(server) => server.tool("mongodump")?,
         };
         for (name, value) in tool.get_envs() {
             match value {
@@ -156,6 +180,7 @@ impl Application {
             Self::Mysql(server) => {
                 server.mysql(&format!("drop database if exists {database}; create database {database}"))?;
             }
+            Self::Mongodb(server) => server.client()?.drop_database(database)?,
         }
         Ok(())
     }
@@ -168,7 +193,7 @@ impl Application {
                 self.empty("shop")?;
                 Ok(Restored { source: "before", copy: "shop", parameters: &[] })
             }
-            Self::Mysql(_) => {
+            Self::Mysql(_) | Self::Mongodb(_) => {
                 self.empty("restored")?;
                 let parameters = &["--param", "rename={shop: restored}"];
                 Ok(Restored { source: "shop", copy: "restored", parameters })
@@ -188,6 +213,10 @@ impl Application {
                 let database = |name| mysql::compare::Database { server, name };
                 mysql::compare::same_rows(database(source), database(copy))?;
             }
+            Self::Mongodb(server) => {
+                let database = |name| mongodb::compare::Database { server, name };
+                mongodb::compare::same_database(database(source), database(copy))?;
+            }
         }
         Ok(())
     }
@@ -195,9 +224,10 @@ impl Application {
     /// Takes away what [`Self::before_restore`] made.
     pub fn after_restore(&self) -> Result<()> {
         match self {
-            Self::Postgres(server) => server.psql("postgres", "drop database before")?,
-            Self::Mysql(server) => server.mysql("drop database restored")?,
-        };
+            Self::Postgres(server) => drop(server.psql("postgres", "drop database before")?),
+            Self::Mysql(server) => drop(server.mysql("drop database restored")?),
+            Self::Mongodb(_) => self.empty("restored")?,
+        }
         Ok(())
     }
 }

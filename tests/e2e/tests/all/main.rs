@@ -9,4 +9,5 @@ mod copy;
 mod faults;
 mod input;
 mod main_job;
+mod mongodb;
 mod mysql;
