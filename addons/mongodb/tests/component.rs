@@ -94,13 +94,13 @@ async fn the_largest_documents_fit_into_its_memory() {
     let there = || application(server, server.password(), Tls::disabled());
     let archive = vec![restoring::artifact("dump", restoring::archive_of(server, &["--db", &database]))];
     let directory = restoring::mongodump(server, &["--db", &database]);
-    for given in [archive, directory] {
+    for (kind, given) in [("archive", archive), ("directory", directory)] {
         let copy = name();
         let parameters = json!({"rename": {&database: &copy}, "jobs": 8});
         // A directory's files are held open: to be given one after the other is not enough.
         let given = restoring::metadata_first(given);
         let (restored, _) = run(&component, there(), "mongodb-restore", parameters, given).await;
-        assert_eq!(fact(&restored.expect("restored"), "rows"), "18");
+        assert_eq!(fact(&restored.expect(kind), "rows"), "18");
         same_documents(of(server, &database), of(server, &copy)).expect("the same");
         client(server).drop_database(&copy).unwrap();
     }

@@ -14,9 +14,9 @@ use coffer_addon::{Error, Inbox, Incoming, Result, omitted};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-/// Artifacts that are read side by side: each has two buffers, which grow with its documents to 32 MiB and more. What keeps the
-/// connections busy is their batches.
-pub const AT_ONCE: usize = 2;
+/// Artifacts that are read side by side: each has two buffers, which grow with its documents to 32 MiB and more, and two such
+/// do not fit into a component's memory. What keeps the connections busy is the batches.
+pub const AT_ONCE: usize = 1;
 
 pub struct Run<'a> {
     pub inbox: &'a Inbox,
