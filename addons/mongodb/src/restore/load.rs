@@ -262,7 +262,8 @@ impl<'a> Loader<'a> {
 
     /// What the server has against what was inserted. To be asked before anything else writes or removes documents.
     pub async fn check_counts(&self, client: &mut Client) -> Result<()> {
-        for filling in self.fillings.borrow().iter() {
+        let fillings = self.fillings.borrow().clone();
+        for filling in &fillings {
             let (name, inserted) = (format!("{}.{}", filling.database, filling.collection), filling.inserted.get());
             let count = count(client, &filling.database, &filling.collection, inserted).await?;
             if count < inserted && filling.may_shrink {
