@@ -1,5 +1,8 @@
 //! HTTP natively: the same calls as in a component, against a real server's connections.
 
+// clippy.toml allows these in test functions; helpers of tests are as much a test.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
 use coffer_addon::http::Request;
 use coffer_addon::{Application, Binding, Error, testing};
 use serde_json::{Value, json};

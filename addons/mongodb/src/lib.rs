@@ -48,9 +48,7 @@ pub fn addon() -> Addon {
         .task(task("mongodb-backup", "Waits for the server, then dumps its databases").step(dump()))
         .task(task("mongodb-restore", "Waits for the server, then restores a dump").step(restore()))
         .task(
-            task("mongodb-copy", "Waits for the server, then restores a dump of another")
-                .step(dump())
-                .step(restore()),
+            task("mongodb-copy", "Waits for the server, then restores a dump of another").step(dump()).step(restore()),
         )
 }
 

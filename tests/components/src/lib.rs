@@ -34,12 +34,12 @@ pub fn build(what: &[&str]) -> Option<PathBuf> {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let messages = String::from_utf8_lossy(&built.stdout);
     // What was asked for is built last, behind all that it depends on.
-    let components = messages.lines().filter_map(|line| {
+    let mut components = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let files = message.get("filenames")?.as_array()?;
         files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
     });
-    Some(components.last().expect("a component was built"))
+    Some(components.next_back().expect("a component was built"))
 }
 
 /// Compiles a component, and links it with all that it asks for.

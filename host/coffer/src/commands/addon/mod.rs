@@ -181,7 +181,9 @@ async fn install(global: &Global, args: InstallArgs, printer: Printer) -> Result
 fn meaning(capability: Capability) -> &'static str {
     match capability {
         Capability::Application => "connections to the application it is run for, and that application's credentials",
-        Capability::Http => "HTTP requests to the application it is run for, in that application's name; it is shown no password",
+        Capability::Http => {
+            "HTTP requests to the application it is run for, in that application's name; it is shown no password"
+        }
         Capability::Inbox => "to read what the step before it, or a snapshot, holds",
         Capability::Outbox => "to hand data to the step after it, or into a snapshot",
     }
