@@ -3,15 +3,19 @@
 
 use crate::error::{Error, Result};
 use crate::object;
+use crate::resolve::address::Address;
 use coffer_api::refs::{ObjectRef, TargetRef};
 use coffer_api::{
     Addon, AddonPhase, AppBinding, BackupConfiguration, Duration, FailureClass, Function, RestoreSession, Retry,
     Session, Source, Task, TaskUse,
 };
 use coffer_pipeline::plan::variables::{self, Variables};
-use coffer_pipeline::{Ends, Plan, Request, Target};
+use coffer_pipeline::{Ends, Plan, Request, Source as Copied, Target};
 use kube::{Api, Client, ResourceExt};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The parameter by which addons give databases other names.
+const RENAME: &str = "rename";
 
 /// A plan and the objects that it was made from and that running it needs.
 pub struct Planned {
@@ -114,6 +118,9 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
         Some(source) => Some(object::get(client, wanted.namespace, source.name.as_str()).await?),
         None => None,
     };
+    if let Some(source) = &source {
+        not_onto_itself(source, &binding, wanted.task, wanted.namespace)?;
+    }
     let task: Task = object::get_cluster(client, wanted.task.name.as_str()).await?;
     let names: BTreeSet<&str> =
         task.spec.steps.iter().chain(&task.spec.finally).map(|step| step.function.as_str()).collect();
@@ -142,7 +149,10 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
         functions: &specs,
         grants: &grants,
         target: &target,
-        source: copied.as_ref(),
+        source: copied
+            .as_ref()
+            .zip(source.as_ref())
+            .map(|(target, binding)| Copied { target, app_parameters: &binding.spec.parameters }),
         ends: wanted.ends,
         app_parameters: &binding.spec.parameters,
         session_parameters: &wanted.task.params,
@@ -153,6 +163,21 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
     let plan = coffer_pipeline::plan(&request).map_err(|error| Error::Refused(error.failure()))?;
     let functions = functions.into_iter().map(|(name, function)| (name, function.spec.addon.0)).collect();
     Ok(Planned { plan, binding, source, addons, functions })
+}
+
+/// Two bindings of one server: a sink that drops what is there would drop what is read. Databases that get other names are no
+/// such case.
+fn not_onto_itself(source: &AppBinding, target: &AppBinding, task: &TaskUse, namespace: &str) -> Result<()> {
+    let [from, into] = [source, target].map(|binding| Address::of(&binding.spec, namespace));
+    if !from?.is_same_as(&into?) || task.params.0.contains_key(RENAME) {
+        return Ok(());
+    }
+    let (source, target) = (object::label(source), object::label(target));
+    Err(Error::refused(FailureClass::Invalid, format!("{source} and {target} are the same server and database")).hint(
+        format!(
+            "copy into another database or server, or under other names: the parameter {RENAME}, where the Task has it"
+        ),
+    ))
 }
 
 /// Those of `names` that exist. The plan says what is missing, and where it is named.

@@ -32,5 +32,5 @@ pub mod run;
 pub use error::Error;
 pub use failure::failure;
 pub use manifest::Manifest;
-pub use plan::{Ends, Plan, PlanError, Request, Target, plan};
+pub use plan::{Ends, Plan, PlanError, Request, Source, Target, plan};
 pub use run::{Controls, Data, Destination, Inputs, Log, LogLine, Outcome, Status, run};

@@ -12,6 +12,9 @@ use url::{Host, Url, form_urlencoded};
 /// The name of the first endpoint. A Function that names none gets it.
 const DEFAULT: &str = "default";
 
+/// The parameter that a URL's path becomes.
+const DATABASE: &str = "database";
+
 /// Ports of the applications whose URLs are mostly written without one.
 const PORTS: [(&str, u16); 8] = [
     ("elasticsearch", 9200),
@@ -25,20 +28,28 @@ const PORTS: [(&str, u16); 8] = [
 ];
 const MONGODB: &str = "mongodb";
 
-pub(super) struct Address {
+pub(crate) struct Address {
     /// The first is `default`. Of a URL with several hosts each is there as `host:port` too.
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// What the address says beyond hosts and ports: `database` for a path, and the query.
-    pub(super) parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
 }
 
 impl Address {
-    pub(super) fn of(spec: &AppBindingSpec, namespace: &str) -> Result<Self> {
+    pub(crate) fn of(spec: &AppBindingSpec, namespace: &str) -> Result<Self> {
         let mut address = Self::of_client_config(&spec.client_config, namespace)?;
         if spec.type_ == MONGODB {
             address.endpoints.extend(replica_set_members(&spec.parameters.0)?);
         }
         Ok(address)
+    }
+
+    /// Whether both lead to the same data: a server in common, and the same database.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let database = |address: &Self| address.parameters.iter().find(|(name, _)| name == DATABASE).cloned();
+        let is_at = |one: &Endpoint, other: &Endpoint| (&one.host, one.port) == (&other.host, other.port);
+        let meet = self.endpoints.iter().any(|one| other.endpoints.iter().any(|other| is_at(one, other)));
+        meet && database(self) == database(other)
     }
 
     fn of_client_config(config: &ClientConfig, namespace: &str) -> Result<Self> {
@@ -85,9 +96,10 @@ impl Address {
     }
 }
 
-/// One URL for each host of one with several (`mongodb://a:1,b:2/db`), which are no URL by the standard.
+/// One URL for each host of one with several (`mongodb://a:1,b:2/db`), which are no URL by the standard. No other addon
+/// would look at the second host, so nobody else's URL may have one.
 fn split_hosts(text: &str) -> Vec<String> {
-    let Some((scheme, rest)) = text.split_once("://") else { return vec![text.to_owned()] };
+    let Some((scheme @ MONGODB, rest)) = text.split_once("://") else { return vec![text.to_owned()] };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
     let at = if user.is_empty() { "" } else { "@" };
@@ -98,6 +110,7 @@ fn split_hosts(text: &str) -> Vec<String> {
 fn endpoint(url: &Url) -> std::result::Result<Endpoint, &'static str> {
     let host = match url.host() {
         Some(Host::Domain("")) | None => return Err("names no host"),
+        Some(Host::Domain(name)) if name.contains(',') => return Err("names several hosts, which only mongodb:// may"),
         Some(Host::Domain(name)) => name.to_owned(),
         Some(Host::Ipv4(address)) => address.to_string(),
         Some(Host::Ipv6(address)) => address.to_string(),
@@ -114,7 +127,7 @@ fn parameters(path: &str, query: form_urlencoded::Parse<'_>) -> Result<Vec<(Stri
         Error::refused(FailureClass::Invalid, "the path of spec.clientConfig is not UTF-8 when percent-decoded")
     })?;
     if !database.is_empty() {
-        parameters.push(("database".to_owned(), database.into_owned()));
+        parameters.push((DATABASE.to_owned(), database.into_owned()));
     }
     parameters.extend(query.into_owned());
     Ok(parameters)
@@ -180,6 +193,15 @@ mod tests {
     }
 
     #[test]
+    fn the_same_data_is_known_by_server_and_database() {
+        let same = |one: &str, other: &str| Address::of_url(one).unwrap().is_same_as(&Address::of_url(other).unwrap());
+        assert!(same("mysql://db", "mysql://db:3306/"));
+        assert!(same("mongodb://a,b/?replicaSet=r", "mongodb://c,b"));
+        assert!(!same("postgresql://db/shop", "postgresql://db/copy"));
+        assert!(!same("mysql://db:3306", "mysql://db:3307"));
+    }
+
+    #[test]
     fn a_url_that_cannot_be_reached_is_refused_without_showing_it() {
         for url in [
             "redis://cache:hunter2@",
@@ -188,6 +210,8 @@ mod tests {
             "mongodb://user:hunter2@a,,b/",
             "mongodb://user:hunter2@a:1,b:no/",
             "mongodb+srv://user:hunter2@db.example/",
+            "postgresql://user:hunter2@a,b/db",
+            "postgresql://user:hunter2@a:1,b:2/db",
         ] {
             let failure = Address::of_url(url).err().unwrap().into_failure();
             assert!(!failure.message.contains("hunter2"), "{}", failure.message);

@@ -3,7 +3,7 @@
 //! Everything is looked up as late as possible and kept by nobody: a changed password counts from the next use on.
 
 pub(crate) mod addon;
-mod address;
+pub(crate) mod address;
 pub mod application;
 pub mod repository;
 pub(crate) mod secret;

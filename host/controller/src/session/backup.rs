@@ -35,11 +35,10 @@ impl Session for BackupSession {
         BackupSessionStatus { run, snapshots }
     }
 
-    async fn claims(&self, context: &Context) -> Result<(Target, Option<Retry>)> {
+    async fn claims(&self, context: &Context) -> Result<(Vec<Target>, Option<Retry>)> {
         let (configuration, way) = way(self, context).await?;
         let target = &configuration.spec.target;
-        let namespace = self.namespace().unwrap_or_default();
-        Ok((Target { namespace, kind: target.kind.as_str(), name: target.name.to_string() }, way.retry))
+        Ok((vec![Target::new(self.namespace().unwrap_or_default(), target)], way.retry))
     }
 
     /// The snapshots that are listed: a process may die between that and writing it into a status.

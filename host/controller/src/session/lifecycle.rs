@@ -58,7 +58,7 @@ pub(crate) trait Session: Object + Resource<Scope = NamespaceResourceScope> + Se
     fn status(run: RunStatus, extra: Self::Extra) -> impl serde::Serialize;
 
     /// What it works on, and how often it may be started again.
-    fn claims(&self, context: &Context) -> impl Future<Output = Result<(Target, Option<Retry>)>> + Send;
+    fn claims(&self, context: &Context) -> impl Future<Output = Result<(Vec<Target>, Option<Retry>)>> + Send;
 
     /// What an attempt that was interrupted left for good, and whether that is all it was to do.
     fn left(&self, _: &Context) -> impl Future<Output = Result<(Self::Extra, bool)>> + Send {
@@ -102,7 +102,7 @@ pub(crate) async fn reconcile<S: Session>(session: Arc<S>, context: Arc<Context>
         set_finalizer(&api, &session, false).await?;
         return Ok(Action::await_change());
     }
-    let (target, retry) = match session.claims(&context).await {
+    let (targets, retry) = match session.claims(&context).await {
         Ok(claims) => claims,
         Err(Error::Refused(failure)) => {
             state.fail(failure, object::now());
@@ -117,7 +117,7 @@ pub(crate) async fn reconcile<S: Session>(session: Arc<S>, context: Arc<Context>
         // If it is pending now, the next look starts it, from what is written by then.
         return Ok(Action::requeue(STOP));
     }
-    match context.sessions.claim(&uid, object::label(&session), target) {
+    match context.sessions.claim(&uid, object::label(&session), targets) {
         Ok(claim) => {
             set_finalizer(&api, &session, true).await?;
             let running = Running { api, session, context: context.clone(), retry, claim };
@@ -125,7 +125,7 @@ pub(crate) async fn reconcile<S: Session>(session: Arc<S>, context: Arc<Context>
             Ok(Action::requeue(CHECK))
         }
         Err(Busy::Target(other)) => {
-            state.wait("TargetBusy", format!("waits for {other}, which has the same target"), object::now());
+            state.wait("TargetBusy", format!("waits for {other}, which works on the same application"), object::now());
             write(&api, &session, state, session.extra()).await?;
             Ok(Action::requeue(WAIT))
         }

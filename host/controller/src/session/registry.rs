@@ -1,5 +1,6 @@
 //! The sessions that run in this process: which targets they hold, and how to stop them.
 
+use coffer_api::refs::TargetRef;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +8,18 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What a session works on. Two sessions of one target would restore into what the other reads.
+/// An application that a session works on. Two sessions of one would restore into what the other reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) namespace: String,
     pub(crate) kind: &'static str,
     pub(crate) name: String,
+}
+
+impl Target {
+    pub(crate) fn new(namespace: String, reference: &TargetRef) -> Self {
+        Self { namespace, kind: reference.kind.as_str(), name: reference.name.to_string() }
+    }
 }
 
 /// A session that waits asks every two seconds. One that does not was deleted, and must not keep others from starting.
@@ -22,7 +29,7 @@ const FORGET: Duration = Duration::from_secs(20);
 struct Waiting {
     uid: String,
     label: String,
-    target: Target,
+    targets: Vec<Target>,
     asked: Instant,
 }
 
@@ -36,7 +43,7 @@ struct Table {
 
 struct Running {
     label: String,
-    target: Target,
+    targets: Vec<Target>,
     cancel: CancellationToken,
 }
 
@@ -53,14 +60,14 @@ pub(crate) struct Sessions {
 /// Why a session cannot start now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Busy {
-    /// The session that holds the target, or waits for it longer.
+    /// The session that holds one of the targets, or waits for it longer.
     Target(String),
     /// As many sessions run as may, or are before it.
     Full(NonZeroUsize),
     Stopping,
 }
 
-/// The right to work on a target, for as long as it is held.
+/// The right to work on some targets, for as long as it is held.
 pub(crate) struct Claim {
     sessions: Sessions,
     uid: String,
@@ -73,8 +80,8 @@ impl Sessions {
         Self { most, table: Arc::default(), tasks: TaskTracker::new(), shutdown: CancellationToken::new() }
     }
 
-    /// Takes the target for the session `uid`, which messages call `label`.
-    pub(crate) fn claim(&self, uid: &str, label: String, target: Target) -> Result<Claim, Busy> {
+    /// Takes all the targets, or none, for the session `uid`, which messages call `label`.
+    pub(crate) fn claim(&self, uid: &str, label: String, targets: Vec<Target>) -> Result<Claim, Busy> {
         let mut table = self.lock();
         let Table { running, waiting } = &mut *table;
         if self.shutdown.is_cancelled() {
@@ -82,28 +89,33 @@ impl Sessions {
         }
         let now = Instant::now();
         match waiting.iter_mut().find(|other| other.uid == uid) {
-            Some(own) => (own.asked, own.target) = (now, target.clone()),
-            None => {
-                waiting.push(Waiting { uid: uid.to_owned(), label: label.clone(), target: target.clone(), asked: now })
-            }
+            Some(own) => (own.asked, own.targets) = (now, targets.clone()),
+            None => waiting.push(Waiting {
+                uid: uid.to_owned(),
+                label: label.clone(),
+                targets: targets.clone(),
+                asked: now,
+            }),
         }
         waiting.retain(|other| now.duration_since(other.asked) < FORGET);
         let place = waiting.iter().take_while(|other| other.uid != uid).count();
         let before = || waiting.iter().take(place);
 
-        let holder = running.values().find(|other| other.target == target).map(|other| &other.label);
-        let holder = holder.or_else(|| before().find(|other| other.target == target).map(|other| &other.label));
+        let holder = running.values().find(|other| overlap(&other.targets, &targets)).map(|other| &other.label);
+        let earlier = || before().find(|other| overlap(&other.targets, &targets)).map(|other| &other.label);
+        let holder = holder.or_else(earlier);
         if let Some(label) = holder {
             return Err(Busy::Target(label.clone()));
         }
         // Those that wait for a target would not start if they were asked.
-        let ready = before().filter(|other| running.values().all(|running| running.target != other.target)).count();
+        let is_free = |other: &&Waiting| !running.values().any(|running| overlap(&running.targets, &other.targets));
+        let ready = before().filter(is_free).count();
         if running.len() + ready >= self.most.get() {
             return Err(Busy::Full(self.most));
         }
         waiting.remove(place);
         let cancel = self.shutdown.child_token();
-        running.insert(uid.to_owned(), Running { label, target, cancel: cancel.clone() });
+        running.insert(uid.to_owned(), Running { label, targets, cancel: cancel.clone() });
         Ok(Claim { sessions: self.clone(), uid: uid.to_owned(), cancel })
     }
 
@@ -156,12 +168,21 @@ impl Drop for Claim {
     }
 }
 
+fn overlap(one: &[Target], other: &[Target]) -> bool {
+    one.iter().any(|target| other.contains(target))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn target(name: &str) -> Target {
-        Target { namespace: "demo".to_owned(), kind: "AppBinding", name: name.to_owned() }
+    fn target(name: &str) -> Vec<Target> {
+        targets(&[name])
+    }
+
+    fn targets(names: &[&str]) -> Vec<Target> {
+        let target = |name: &&str| Target { namespace: "demo".into(), kind: "AppBinding", name: (*name).into() };
+        names.iter().map(target).collect()
     }
 
     fn sessions(most: usize) -> Sessions {
@@ -204,6 +225,19 @@ mod tests {
         assert!(sessions.claim("3", "BackupSession demo/c".to_owned(), target("copy")).is_ok());
         drop(first);
         assert!(sessions.claim("2", "BackupSession demo/b".to_owned(), target("shop")).is_ok());
+    }
+
+    #[test]
+    fn a_copy_holds_its_source_as_well() {
+        let sessions = sessions(4);
+        let claim = |uid: &str, names: &[&str]| sessions.claim(uid, uid.to_owned(), targets(names));
+        let busy = |uid: &str| Some(Busy::Target(uid.to_owned()));
+        let copy = claim("copy", &["staging", "shop"]).unwrap();
+        assert_eq!(claim("back", &["shop", "staging"]).err(), busy("copy"));
+        assert_eq!(claim("restore", &["shop"]).err(), busy("copy"));
+        drop(copy);
+        assert_eq!(claim("restore", &["shop"]).err(), busy("back"), "it was before it");
+        assert!(claim("back", &["shop", "staging"]).is_ok());
     }
 
     #[tokio::test]

@@ -35,11 +35,15 @@ impl Session for RestoreSession {
         RestoreSessionStatus { run, snapshot }
     }
 
-    async fn claims(&self, _: &Context) -> Result<(Target, Option<Retry>)> {
-        let target = &self.spec.target;
-        let namespace = self.namespace().unwrap_or_default();
+    async fn claims(&self, _: &Context) -> Result<(Vec<Target>, Option<Retry>)> {
+        // What is restored into while it is read would be copied half.
+        let source = match self.spec.data_source.source() {
+            Some(Source::Application(application)) => Some(application),
+            _ => None,
+        };
+        let of = |reference| Target::new(self.namespace().unwrap_or_default(), reference);
         // Never again once it was interrupted: what the sink has written already would be written twice.
-        Ok((Target { namespace, kind: target.kind.as_str(), name: target.name.to_string() }, None))
+        Ok(([&self.spec.target].into_iter().chain(source).map(of).collect(), None))
     }
 
     async fn run(
@@ -59,7 +63,8 @@ impl Session for RestoreSession {
                 let data = Data::Snapshot { name, repository, snapshot: Box::new(snapshot) };
                 (planning::restore(&context.client, self, Some(&id)).await?, data)
             }
-            _ => {
+            // A session without a source is refused by the plan.
+            Some(Source::Application(_)) | None => {
                 let planned = planning::restore(&context.client, self, None).await?;
                 let data = match &planned.source {
                     Some(binding) => Data::Application(Box::new(application::resolve(&context.client, binding).await?)),

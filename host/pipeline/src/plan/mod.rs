@@ -31,10 +31,10 @@ pub struct Request<'a> {
     /// The application that the Task works on.
     pub target: &'a Target,
     /// Of a copy: the application that it is made of.
-    pub source: Option<&'a Target>,
+    pub source: Option<Source<'a>>,
     /// Where the data comes from or goes to.
     pub ends: Ends,
-    /// `AppBinding.spec.parameters`.
+    /// `AppBinding.spec.parameters` of the target.
     pub app_parameters: &'a Parameters,
     /// `task.params` of the BackupConfiguration's session or of the RestoreSession.
     pub session_parameters: &'a Parameters,
@@ -61,6 +61,15 @@ pub struct Target {
     /// The application's version, when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+/// The application that a copy is made of: the Task's source works on it, and takes its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The application.
+    pub target: &'a Target,
+    /// `AppBinding.spec.parameters` of it.
+    pub app_parameters: &'a Parameters,
 }
 
 /// What a run has at its ends besides the application.

@@ -5,7 +5,7 @@ use coffer_api::{
     parameters::{self, ParameterSchema},
 };
 
-use super::{Plan, PlanError, Problem, Request, Stage, Step, Variables, bind, check, variables as var};
+use super::{Plan, PlanError, Problem, Request, Stage, Step, Target, Variables, bind, check, variables as var};
 
 /// Makes the plan, or says everything that is wrong with it.
 pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
@@ -17,7 +17,9 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
         warnings: Vec::new(),
     };
     bind::reserved("task.params", request.session_parameters, &mut resolver.problems);
-    bind::reserved("AppBinding.spec.parameters", request.app_parameters, &mut resolver.problems);
+    for (_, parameters) in applications(request) {
+        bind::reserved("AppBinding.spec.parameters", parameters, &mut resolver.problems);
+    }
     let steps = resolver.steps("steps", &request.spec.steps);
     let finally = resolver.steps("finally", &request.spec.finally);
     resolver.unclaimed();
@@ -71,6 +73,12 @@ fn variables(request: &Request<'_>) -> Variables {
     variables
 }
 
+/// The applications of the Task, each with its parameters.
+fn applications<'a>(request: &Request<'a>) -> impl Iterator<Item = (&'a Target, &'a Parameters)> {
+    let source = request.source.map(|source| (source.target, source.app_parameters));
+    std::iter::once((request.target, request.app_parameters)).chain(source)
+}
+
 struct Resolver<'a> {
     request: &'a Request<'a>,
     variables: Variables,
@@ -94,13 +102,17 @@ impl Resolver<'_> {
             self.problems.push(Problem { class: FailureClass::NotFound, cause });
             return None;
         };
+        let (target, app_parameters) = match (function.role, request.source) {
+            (Role::Source, Some(source)) => (source.target, source.app_parameters),
+            _ => (request.target, request.app_parameters),
+        };
         bind::reserved(&format!("{path}.params"), &step.params, &mut self.problems);
         let schema = bind::schema(path, function, &mut self.problems)?;
         let parameters = bind::bind(
             path,
             &schema,
             &step.params,
-            request.app_parameters,
+            app_parameters,
             request.session_parameters,
             &self.variables,
             &mut self.problems,
@@ -119,11 +131,7 @@ impl Resolver<'_> {
             limits: function.limits.clone(),
         };
         check::granted(path, &step, function, request.grants, &mut self.problems);
-        let application = match (step.role, request.source) {
-            (Role::Source, Some(source)) => source,
-            _ => request.target,
-        };
-        check::served(path, &step, function, application, &mut self.problems, &mut self.warnings);
+        check::served(path, &step, function, target, &mut self.problems, &mut self.warnings);
         Some(step)
     }
 
@@ -138,8 +146,7 @@ impl Resolver<'_> {
             };
             given.0.keys().filter(unknown).cloned().collect()
         };
-        let (session, app) = (unclaimed(request.session_parameters), unclaimed(request.app_parameters));
-        for name in session {
+        for name in unclaimed(request.session_parameters) {
             let cause = Cause::new(
                 format!("task.params.{name}"),
                 format!("no step of task {} has this parameter", request.task),
@@ -147,12 +154,14 @@ impl Resolver<'_> {
             .hint(parameters::unknown_to_all(&name, names.iter().copied()));
             self.problems.push(Problem { class: FailureClass::InvalidParameter, cause });
         }
-        for name in app {
-            if let Some(known) = parameters::nearest(&name, names.iter().copied()) {
-                self.warnings.push(format!(
-                    "parameter {name} of {} {} goes to no step of task {}: did you mean {known}?",
-                    request.target.kind, request.target.name, request.task
-                ));
+        for (target, parameters) in applications(request) {
+            for name in unclaimed(parameters) {
+                if let Some(known) = parameters::nearest(&name, names.iter().copied()) {
+                    self.warnings.push(format!(
+                        "parameter {name} of {} {} goes to no step of task {}: did you mean {known}?",
+                        target.kind, target.name, request.task
+                    ));
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ struct World {
     grants: BTreeMap<String, BTreeSet<Capability>>,
     task: Value,
     target: Target,
-    source: Option<Target>,
+    source: Option<(Target, Value)>,
     ends: Ends,
     app: Value,
     session: Value,
@@ -69,13 +69,14 @@ impl World {
     fn plan(&self) -> Result<Plan, PlanError> {
         let spec: TaskSpec = serde_json::from_value(self.task.clone()).unwrap();
         let parameters = |value: &Value| serde_json::from_value::<Parameters>(value.clone()).unwrap();
+        let source = self.source.as_ref().map(|(target, app)| (target, parameters(app)));
         plan(&Request {
             task: "backup",
             spec: &spec,
             functions: &self.functions,
             grants: &self.grants,
             target: &self.target,
-            source: self.source.as_ref(),
+            source: source.as_ref().map(|(target, app_parameters)| Source { target, app_parameters }),
             ends: self.ends,
             app_parameters: &parameters(&self.app),
             session_parameters: &parameters(&self.session),
@@ -106,9 +107,18 @@ fn bound(plan: &Plan, step: &str) -> Vec<(String, Value, Layer)> {
 #[test]
 fn a_copys_source_is_an_application_of_its_own() {
     let mut world = world().steps(&["wait-ready", "dump", "load"], Ends::Application);
-    world.source = Some(Target { name: "old".to_owned(), version: Some("15".to_owned()), ..world.target.clone() });
-    assert!(world.plan().unwrap().warnings.is_empty());
-    world.source = world.source.map(|source| Target { application: "oracle".to_owned(), ..source });
+    let old = Target { name: "old".to_owned(), version: Some("15".to_owned()), ..world.target.clone() };
+    world.app = json!({"exclude": ["a"], "clean": true});
+    world.source = Some((old.clone(), json!({"jobs": 7, "clean": false})));
+    let plan = world.plan().unwrap();
+    assert!(plan.warnings.is_empty());
+    // Each step takes what the binding of its own application says.
+    let of = |step: &str, name: &str| {
+        bound(&plan, step).into_iter().find(|(found, ..)| found == name).map(|(_, value, _)| value)
+    };
+    assert_eq!((of("s-dump", "jobs"), of("s-dump", "exclude")), (Some(json!(7)), None));
+    assert_eq!(of("s-load", "clean"), Some(json!(true)));
+    world.source = Some((Target { application: "oracle".to_owned(), ..old }, json!({})));
     let problems = world.problems();
     let expected = "steps.s-dump: Function dump does not serve oracle 15, the application of AppBinding old";
     assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:?}");

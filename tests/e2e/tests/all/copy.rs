@@ -37,9 +37,8 @@ fn a_mysql_database_goes_to_another_server() {
     let of = |server, name| mysql::compare::Database { server, name };
     assert!(mysql::compare::same_rows(of(&scene.server, "shop"), of(&other, "staging")).unwrap().len() > 5);
 
-    // A source that is gone is told as such, and the copy is a failed one.
-    let gone = manifest::login("shop", Mysql::USER, "wrong-password");
-    scene.coffer.apply(&[gone]);
+    // Whose login is refused is told by name: here the source's.
+    scene.coffer.apply(&[manifest::login("shop", Mysql::USER, "wrong-password")]);
     let error = scene.coffer.fails(&copy);
     assert!(error.contains("dump") && error.contains("Secret demo/shop-auth"), "{error}");
 }
@@ -55,6 +54,11 @@ fn what_cannot_be_copied_is_refused_before_anything_runs() {
     scene
         .coffer
         .apply(&[manifest::auth("copy", scene.server.password()), manifest::binding("copy", &scene.server, "copy")]);
+    scene
+        .coffer
+        .apply(&[manifest::auth("alias", scene.server.password()), manifest::binding("alias", &scene.server, "shop")]);
+    let error = copy("alias", "postgres-copy");
+    assert!(error.contains("the same server and database"), "{error}");
     let error = copy("copy", "postgres-restore");
     assert!(error.contains("postgres-restore") && error.contains("source"), "{error}");
     let error = scene.coffer.fails(&["copy", "nobody", "--to", "copy", "-n", NAMESPACE, "--task", "postgres-copy"]);
