@@ -74,19 +74,28 @@ pub async fn run(
     (outcome, take.await.expect("taken"))
 }
 
+/// Each as soon as the one before was taken, and side by side from then on.
 async fn give(into: mpsc::Sender<ArtifactReader>, given: Vec<Written>) {
+    let mut writers = Vec::new();
     for written in given {
         let artifact = Artifact { name: written.artifact.name, labels: written.artifact.labels };
         let (mut writer, reader) = coffer_runtime::artifact(artifact, PIECES);
         if into.send(reader).await.is_err() {
-            return;
+            break;
         }
-        let mut is_wanted = true;
-        for piece in written.bytes.expect("whole").chunks(PIECE) {
-            is_wanted = is_wanted && writer.write(bytes::Bytes::copy_from_slice(piece)).await.is_ok();
-        }
-        // A step that failed wants no more.
-        let _ = writer.finish().await;
+        let bytes = written.bytes.expect("whole");
+        writers.push(tokio::spawn(async move {
+            let mut is_wanted = true;
+            for piece in bytes.chunks(PIECE) {
+                is_wanted = is_wanted && writer.write(bytes::Bytes::copy_from_slice(piece)).await.is_ok();
+            }
+            // A step that failed wants no more.
+            let _ = writer.finish().await;
+        }));
+    }
+    drop(into);
+    for writer in writers {
+        writer.await.expect("given");
     }
 }
 
