@@ -221,6 +221,11 @@ impl Collection {
     pub fn namespace(&self) -> String {
         format!("{}.{}", self.database, self.name)
     }
+
+    /// Whether there is nothing to restore of it in an index of that [`Index::schema`]: a view is its definition.
+    pub fn is_nothing(&self, schema: bool) -> bool {
+        self.kind == Kind::View && !schema
+    }
 }
 
 impl Index {

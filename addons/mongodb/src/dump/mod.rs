@@ -66,6 +66,8 @@ impl Run<'_> {
         let selection = Selection::new(&mut leader, &parameters).await?;
         let mut found = catalog::read(&mut leader, &selection).await?;
         self.check_filters(&found)?;
+        // Of a view there is nothing but its definition.
+        found.retain(|found| !parameters.data_only || has_documents(found));
         let snapshot = self.fix(&mut leader, &parameters, &mut plan, &found).await?;
         let users = if parameters.users_and_roles { catalog::users_and_roles(&mut leader).await? } else { Vec::new() };
         found.extend(users);

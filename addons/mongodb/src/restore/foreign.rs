@@ -167,7 +167,7 @@ impl Foreign {
         indexed::announce(index);
         for collection in &index.collections {
             let (database, name) = (&collection.database, &collection.name);
-            if run.fate(database, name) != Some(Fate::Restored) {
+            if run.fate(database, name) != Some(Fate::Restored) || collection.is_nothing(index.schema) {
                 continue;
             }
             let is_it = |other: &&Definition| other.database == *database && other.name == *name;
@@ -261,9 +261,10 @@ impl Shelf {
             // All metadata comes first: whoever waits for more may wait for ever.
             self.is_live |= self.data.is_empty();
             return Ok(Put::Documents(definition, incoming));
-        } else if self.is_ours && !self.has_schema && !was_cut {
+        } else if self.is_ours && !self.has_schema {
             // Documents alone, into what is there.
             self.is_live = true;
+            let collection = if was_cut { whole_name(&incoming, stem)? } else { collection };
             return self.documents_alone(run, database, &collection, incoming).await;
         } else {
             self.data.insert(key, incoming);
@@ -366,6 +367,20 @@ impl Shelf {
         let names = omitted::line(self.data.keys());
         Error::Corrupt(format!("the metadata of too many files did not come: {names}"))
     }
+}
+
+/// The name of the collection whose documents have a file of a name that was cut: nothing else in a dump that is under way says
+/// it. That of a time series' buckets is the series'.
+fn whole_name(incoming: &Incoming, stem: &str) -> Result<String> {
+    let said = incoming.artifact.label("collection").map(|name| [name.into(), format!("{BUCKETS}{name}")]);
+    let found = said.into_iter().flatten().find(|name| layout::file_name(name) == stem);
+    found.ok_or_else(|| {
+        Error::Unsupported(format!(
+            "{}: nothing says the collection's whole name, which is too long for a file's; leave the collection out with exclude, or \
+             restore from a snapshot",
+            incoming.artifact.name
+        ))
+    })
 }
 
 /// Whether the prelude is one of mongodb-dump.

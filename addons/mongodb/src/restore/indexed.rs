@@ -5,7 +5,7 @@ use super::definition::{Accounts, Definition, Fate, Metadata};
 use super::run::{AT_ONCE, Run, drain};
 use super::target::Target;
 use crate::client::Client;
-use crate::layout::{self, Consistency, FORMAT, INDEX, Index, Kind, MAX_INDEX, METADATA, OPLOG, PRELUDE};
+use crate::layout::{self, Consistency, FORMAT, INDEX, Index, MAX_INDEX, METADATA, OPLOG, PRELUDE};
 use coffer_addon::{Context as _, Error, Incoming, Result};
 use futures::future::try_join_all;
 use futures::lock::Mutex;
@@ -67,9 +67,7 @@ pub async fn restore(run: &Run<'_>, leader: &mut Client, index: &Index) -> Resul
         let named = |error: Error| error.context(format!("{INDEX}: {}", collection.namespace()));
         let fate = run.fate(&collection.database, &collection.name);
         let mut definition = None;
-        // Of a view there is nothing but its definition.
-        let is_empty = collection.kind == Kind::View && !index.schema;
-        if fate == Some(Fate::Restored) && !is_empty {
+        if fate == Some(Fate::Restored) && !collection.is_nothing(index.schema) {
             let made = match (&collection.metadata, index.schema) {
                 (Some(metadata), true) => Some(Metadata::parse(metadata.as_bytes()).map_err(named)?.made),
                 (None, true) => return Err(named(Error::Corrupt("it does not say how it is made".into()))),

@@ -77,6 +77,16 @@ async fn what_has_no_order_by_id_is_read_in_one_piece() {
 }
 
 #[tokio::test]
+async fn documents_alone_are_not_of_views() {
+    let options = rawdoc! { "viewOn": "orders", "pipeline": [] };
+    let view = Collection { kind: "view", options, ..Collection::new("a_view", Vec::new()) };
+    let fake = Fake::new("7.0.2", standalone()).with("shop", view).with("shop", Collection::new("orders", numbered(4)));
+    let dumped = dump(&fake, r#"{"dataOnly": true}"#).await.expect("dumped");
+    // What a restore of it has to come to.
+    assert_eq!((dumped.fact("tables"), dumped.index().collections.len()), ("1", 1));
+}
+
+#[tokio::test]
 async fn a_time_series_is_its_buckets() {
     let series = Collection {
         kind: "timeseries",

@@ -5,9 +5,11 @@
 
 use super::numbered;
 use super::restoring::fake::{Fake, Heard, cursor, refusal};
-use super::restoring::{Small, fact, restore_into};
+use super::restoring::{Small, artifact, fact, restore_into};
 use bson::{RawBsonRef, RawDocumentBuf, Timestamp, rawdoc};
 use coffer_addon::Error;
+use coffer_addon::testing::Written;
+use coffer_addon_mongodb::layout::{INDEX, METADATA, PRELUDE};
 
 fn plain(version: &'static str) -> Fake {
     Fake::new(version, |_, _| None)
@@ -106,6 +108,54 @@ async fn views_come_after_what_they_read() {
         };
         assert_eq!(stage, &*rawdoc! { "$match": { "a": { "$gt": 1 } } });
     }
+}
+
+/// A dump of documents alone as it is made: its index, which tells of views, too, comes last.
+fn documents_alone(name: &str, collection: &str) -> (Small, Vec<Written>) {
+    let view = r#"{"viewOn":"c","pipeline":[]}"#;
+    let mut small = Small::new().with("d", "a_view", view, "[]", &[]).with("d", name, "{}", "[]", &numbered(2));
+    small.index.schema = false;
+    small.index.collections.iter_mut().for_each(|collection| collection.metadata = None);
+    small.files.retain(|file| !file.artifact.name.ends_with(METADATA));
+    for file in &mut small.files {
+        file.artifact.labels = vec![("database".into(), "d".into()), ("collection".into(), collection.into())];
+    }
+    let prelude = artifact(PRELUDE, r#"{"ServerVersion":"7.0.1","ToolVersion":"coffer 1.0.0"}"#);
+    let mut files = vec![prelude];
+    files.extend(small.files.iter().cloned());
+    files.push(artifact(INDEX, small.index.to_bytes().expect("JSON")));
+    (small, files)
+}
+
+/// It has an empty collection.
+fn with_collection(name: &str) -> Fake {
+    let name = name.to_string();
+    Fake::new("7.0.1", move |command, _| {
+        let listed = || cursor([rawdoc! { "name": name.as_str(), "type": "collection", "options": {}, "info": {} }]);
+        (command == "listCollections").then(listed)
+    })
+}
+
+#[tokio::test]
+async fn a_copy_of_documents_alone_passes_over_views() {
+    let (small, files) = documents_alone("c", "c");
+    for files in [files, small.artifacts()] {
+        let report = restore_into(with_collection("c").application(), "{}", files).await.expect("restored");
+        assert_eq!((fact(&report, "rows"), fact(&report, "tables")), ("2", "1"));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_documents_alone_has_long_names_too() {
+    let name = "€".repeat(80);
+    let (_, files) = documents_alone(&name, &name);
+    let fake = with_collection(&name);
+    restore_into(fake.application(), "{}", files).await.expect("restored");
+    assert_eq!(fake.heard("insert")[0].command.get_str("insert").unwrap(), name);
+    // The label is of another collection.
+    let (_, files) = documents_alone(&name, "c");
+    let refused = restore_into(with_collection(&name).application(), "{}", files).await;
+    assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("whole name")), "{refused:?}");
 }
 
 #[tokio::test]
