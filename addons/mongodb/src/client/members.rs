@@ -32,24 +32,53 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members(pub Vec<Member>);
 
-/// The endpoints of the binding's address: not those of shards and of a config server, which its parameters name.
+/// The config server's group of endpoints.
+const CONFIG_SERVER: &str = "configServer";
+
+/// The endpoints of the binding's address: not those of shards and of a config server, which its parameters name. Where the
+/// address has one host, and the parameters name one replica set that is no shard, it is that one's: KubeDB's addresses are
+/// those of a service.
 pub fn of_address(binding: &Binding) -> Vec<String> {
     let own: Vec<_> = binding.endpoints.iter().filter(|name| !name.contains('/')).cloned().collect();
     let named: Vec<_> = own.iter().filter(|name| *name != DEFAULT).cloned().collect();
-    if named.is_empty() { own } else { named }
+    if !named.is_empty() {
+        return named;
+    }
+    match shards(binding).as_slice() {
+        [group] if !is_sharded(binding) => of_group(binding, group),
+        _ => own,
+    }
 }
 
-/// The endpoints of a group: `configServer`, or one of [`shards`].
-pub fn of_group(binding: &Binding, group: &str) -> Vec<String> {
+/// Whether the parameters name the shards of a cluster.
+pub fn is_sharded(binding: &Binding) -> bool {
+    shards(binding).len() > 1 || !of_group(binding, CONFIG_SERVER).is_empty()
+}
+
+/// A cluster's documents are of no one moment, and moved between shards while they are read.
+pub fn check_whole(binding: &Binding) -> Result<()> {
+    if !is_sharded(binding) {
+        return Ok(());
+    }
+    Err(Error::Unsupported(
+        "the binding's parameters name the shards of a sharded cluster: a dump or a restore through its router is of no one moment, \
+         and documents move between shards meanwhile; stop the balancer, and give each shard and the config servers a binding of \
+         their own, which names that replica set's members"
+            .into(),
+    ))
+}
+
+/// The endpoints of a group: the config server's, or one of [`shards`].
+fn of_group(binding: &Binding, group: &str) -> Vec<String> {
     let is_of = |name: &&String| name.split('/').next() == Some(group) && name.contains('/');
     binding.endpoints.iter().filter(is_of).cloned().collect()
 }
 
 /// The groups of endpoints that are replica sets of their own, without the config server: `host-0`, `host-1`.
-pub fn shards(binding: &Binding) -> Vec<String> {
+fn shards(binding: &Binding) -> Vec<String> {
     let mut shards: Vec<String> = Vec::new();
     for (group, _) in binding.endpoints.iter().filter_map(|name| name.split_once('/')) {
-        if group != "configServer" && !shards.iter().any(|shard| shard == group) {
+        if group != CONFIG_SERVER && !shards.iter().any(|shard| shard == group) {
             shards.push(group.into());
         }
     }
@@ -162,5 +191,23 @@ mod tests {
         assert!(of_group(&binding, "host").is_empty());
         binding.endpoints.retain(|name| name == "default" || name.contains('/'));
         assert_eq!(of_address(&binding), ["default"]);
+        assert!(matches!(check_whole(&binding), Err(Error::Unsupported(text)) if text.contains("each shard")));
+        // A cluster of one shard is one all the same.
+        binding.endpoints.retain(|name| !name.starts_with("host-1/"));
+        assert!(is_sharded(&binding) && of_address(&binding) == ["default"]);
+    }
+
+    #[test]
+    fn the_one_group_of_an_address_with_one_host_is_the_replica_set() {
+        let names = |names: &[&str]| Binding {
+            endpoints: names.iter().map(ToString::to_string).collect(),
+            ..Binding::default()
+        };
+        let one = names(&["default", "host-0/rs0/a:1", "host-0/rs0/b:2"]);
+        assert_eq!(of_address(&one), ["host-0/rs0/a:1", "host-0/rs0/b:2"]);
+        assert_eq!(check_whole(&one), Ok(()));
+        // Who names hosts means those.
+        assert_eq!(of_address(&names(&["default", "c:1", "d:2", "host-0/rs0/a:1"])), ["c:1", "d:2"]);
+        assert_eq!(of_address(&names(&["default"])), ["default"]);
     }
 }

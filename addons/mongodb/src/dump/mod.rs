@@ -17,7 +17,7 @@ mod sessions;
 mod splitting;
 
 use crate::catalog::{self, Found, Selection};
-use crate::client::{Client, Engine, Login, Members, stoppable};
+use crate::client::{Client, Engine, Login, Members, members, stoppable};
 use crate::layout::{self, Consistency, Data, FORMAT, INDEX, Index, Kind, MAX_INDEX, PRELUDE, Server, Timestamp};
 use crate::parameters::{self, Dump};
 use crate::restore::extjson::Json;
@@ -57,6 +57,7 @@ impl Run<'_> {
             parameters.databases.extend(named);
         }
         let filtered = parameters.filtered();
+        members::check_whole(&self.application.binding())?;
         let members = Members::ask(self.application, self.login).await?;
         let endpoint = members.choose(parameters.read_preference.into())?.endpoint.clone();
         let mut leader = Client::connect(self.application, self.login, Some(&endpoint)).await?;

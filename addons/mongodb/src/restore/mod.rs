@@ -34,7 +34,7 @@ mod timestamps;
 
 pub use parameters::Restore;
 
-use crate::client::{Client, Login, Members, ReadPreference, stoppable};
+use crate::client::{Client, Login, Members, ReadPreference, members, stoppable};
 use crate::layout::{INDEX, Index};
 use accounts::Accounts;
 use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result, omitted};
@@ -86,6 +86,7 @@ fn check_parameters(parameters: &Restore) -> Result<()> {
 
 async fn restore_all(application: &Application, login: &Login, inbox: &Inbox, parameters: &Restore) -> Result<Report> {
     check_parameters(parameters)?;
+    members::check_whole(&application.binding())?;
     let input = open(inbox).await?;
     let endpoint = Members::ask(application, login).await?.choose(ReadPreference::Primary)?.endpoint.clone();
     let connect = || Client::connect(application, login, Some(&endpoint));

@@ -198,6 +198,20 @@ async fn a_secondary_is_read_and_the_primary_where_it_is_asked_for() {
     }
 }
 
+#[tokio::test]
+async fn the_members_of_a_replica_set_may_be_named_by_parameters() {
+    let member = |hello| Fake::new("7.0.2", hello).with("shop", Collection::new("orders", numbered(10)));
+    let (one, two) = (member(primary(40, 40)), member(secondary(40)));
+    let application = Fake::members(&[("host-0/rs0/a:1", &one), ("host-0/rs0/b:2", &two)]);
+    dump_from(application, r#"{"consistency": "none"}"#).await.expect("dumped");
+    assert!(one.heard("find").is_empty() && !two.heard("find").is_empty());
+    let cluster = Fake::members(&[("host-0/s0/a:1", &one), ("host-1/s1/b:2", &two)]);
+    match dump_from(cluster, "{}").await.map(|dumped| dumped.report) {
+        Err(Error::Unsupported(text)) => assert!(text.contains("each shard"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn entry(time: u32, kind: &str, namespace: &str, done: RawDocumentBuf) -> RawDocumentBuf {
     rawdoc! { "ts": at(time), "op": kind, "ns": namespace, "o": done }
 }

@@ -7,8 +7,8 @@ use super::numbered;
 use super::restoring::fake::{Fake, Heard, cursor, refusal};
 use super::restoring::{Small, artifact, fact, restore_into};
 use bson::{RawBsonRef, RawDocumentBuf, Timestamp, rawdoc};
-use coffer_addon::Error;
-use coffer_addon::testing::Written;
+use coffer_addon::testing::{self, Written};
+use coffer_addon::{Binding, Error};
 use coffer_addon_mongodb::layout::{INDEX, METADATA, PRELUDE};
 
 fn plain(version: &'static str) -> Fake {
@@ -156,6 +156,16 @@ async fn a_copy_of_documents_alone_has_long_names_too() {
     let (_, files) = documents_alone(&name, "c");
     let refused = restore_into(with_collection(&name).application(), "{}", files).await;
     assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("whole name")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_sharded_cluster_is_refused_before_anybody_is_asked() {
+    let endpoints = ["default", "host-0/s0/a:1", "host-1/s1/b:2"].map(String::from).into();
+    let binding = Binding { endpoints, ..super::restoring::binding() };
+    let nobody = || async { Err(Error::Failed("somebody was asked".into())) };
+    let small = Small::new().with("d", "c", "{}", "[]", &numbered(1));
+    let refused = restore_into(testing::application(binding, &[], nobody), "{}", small.artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("each shard")), "{refused:?}");
 }
 
 #[tokio::test]
