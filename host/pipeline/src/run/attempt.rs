@@ -140,15 +140,19 @@ pub(super) async fn stream(
             outbox,
             limits: step::limits(&inputs.limits, step),
         };
-        let part = attempt.clone();
-        steps.spawn(async move { (place, job.run(&part).await) });
+        let (part, ended) = (attempt.clone(), CancellationToken::new());
+        let told = ended.clone().drop_guard();
+        steps.spawn(async move {
+            let _told = told;
+            (place, job.run(&part).await)
+        });
         match written {
             Some(written) if index < last => {
                 let (sender, receiver) = mpsc::channel(WAITING);
                 inbox = Some(receiver);
                 let (part, below) = (attempt.clone(), index + 1);
                 let counted = pipe::Counted { writer: place, reader: reader_at(below) };
-                joints.spawn(async move { (below, pipe::join(written, sender, &part, counted).await) });
+                joints.spawn(async move { (below, pipe::join(written, sender, &part, counted, ended).await) });
             }
             written => stored = written,
         }

@@ -1,11 +1,13 @@
 //! Joins two steps: hands each artifact of the first to the second.
 //!
-//! Not a bare channel, for two reasons. A step that does not want the rest of an artifact (a filter) drops it, and that must
+//! Not a bare channel, for three reasons. A step that does not want the rest of an artifact (a filter) drops it, and that must
 //! not fail the step above; so the rest is read and thrown away, and told at the end. And an artifact that broke above must
 //! not make the step below report a failure of its own before the step above has told the cause (see [`super::attempt`]).
+//! Nor must the end of a step that failed look like the end of its artifacts: the one below would say that some are missing.
 
 use coffer_runtime::{ArtifactReader, ArtifactWriter, artifact};
 use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Passed};
 use crate::Error;
@@ -20,13 +22,14 @@ pub(super) struct Counted {
     pub(super) reader: Option<usize>,
 }
 
-/// Ends when the first step has ended and everything it wrote has been taken or dropped. Each whole artifact is
+/// Ends when the first step has `ended` and everything it wrote has been taken or dropped. Each whole artifact is
 /// counted for its writer and, once read to its end, for its reader.
 pub(super) async fn join(
     mut above: mpsc::Receiver<ArtifactReader>,
     below: mpsc::Sender<ArtifactReader>,
     attempt: &Attempt,
     counted: Counted,
+    ended: CancellationToken,
 ) -> Passed {
     let mut pumps = JoinSet::new();
     let mut passed = Passed::default();
@@ -46,6 +49,11 @@ pub(super) async fn join(
                 () = part.stop.cancelled() => None,
             }
         });
+    }
+    // By then a failure of the first step has stopped the second.
+    tokio::select! {
+        () = ended.cancelled() => {}
+        () = attempt.stop.cancelled() => {}
     }
     drop(below);
     while let Some(ended) = pumps.join_next().await {
@@ -94,4 +102,34 @@ async fn pump(mut reader: ArtifactReader, writer: ArtifactWriter, attempt: &Atte
         attempt.board.artifact(place);
     }
     read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Ends;
+    use crate::run::tests::support::planned;
+    use crate::run::{Log, Status};
+    use serde_json::json;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn the_end_of_a_step_is_known_before_that_of_its_artifacts() {
+        let plan = planned(Ends::Repositories, &[("generate", "source", json!({}))], &[], |_| {});
+        let attempt = Attempt::new(&CancellationToken::new(), &Status::of(&plan).0, &Log::none(), 1);
+        let (written, above) = mpsc::channel(1);
+        let (below, mut inbox) = mpsc::channel(1);
+        let ended = CancellationToken::new();
+        let joint = join(above, below, &attempt, Counted { writer: 0, reader: None }, ended.clone());
+        let checks = async {
+            // As the runtime does when a run has failed: the channel closes first.
+            drop(written);
+            let early = timeout(Duration::from_millis(50), inbox.recv()).await;
+            assert!(early.is_err(), "nobody said how the step above ended");
+            ended.cancel();
+            assert!(inbox.recv().await.is_none());
+        };
+        tokio::join!(joint, checks);
+    }
 }

@@ -1,5 +1,5 @@
 //! Runs with real components (`tests/guests`) and real repositories in temporary folders.
 
 mod failures;
-mod support;
+pub mod support;
 mod whole;
