@@ -104,7 +104,8 @@ impl Documents<'_> {
             && let Some(writer) = file.writer(self.outbox).await.take()
         {
             let read = file.data.borrow().documents;
-            if file.filter.is_none() {
+            // Of the server's own databases there are no snapshots to count in.
+            if file.filter.is_none() && (self.snapshot.is_none() || !is_own(file.found)) {
                 self.counts.look(client, file.found, read).await?;
             }
             writer.finish().await?;
@@ -161,7 +162,7 @@ impl Documents<'_> {
             command.append(cstr!("rawData"), true);
         }
         // Users and roles are of when they are read: there are no snapshots of the server's own databases.
-        if let Some(at) = self.snapshot.filter(|_| !catalog::OWN.contains(&found.database.as_str())) {
+        if let Some(at) = self.snapshot.filter(|_| !is_own(found)) {
             let at = bson::Timestamp::from(at);
             command.append(cstr!("readConcern"), rawdoc! { "level": "snapshot", "atClusterTime": at });
         }
@@ -188,11 +189,20 @@ async fn unchanged(client: &mut Client, found: &Found) -> Result<()> {
     Err(Error::Failed(format!("{why} during the dump; run the dump again when nobody does that")))
 }
 
+fn is_own(found: &Found) -> bool {
+    catalog::OWN.contains(&found.database.as_str())
+}
+
+/// Whether the server says that it no longer has the snapshot.
+pub fn has_gone(error: &Error) -> bool {
+    let text = error.message();
+    text.contains("SnapshotTooOld") || text.contains("SnapshotUnavailable")
+}
+
 /// What the server's words mean here.
 fn explain(error: Error) -> Error {
-    let text = error.message();
-    // SnapshotTooOld, SnapshotUnavailable.
-    if text.contains("SnapshotTooOld") || text.contains("SnapshotUnavailable") {
+    if has_gone(&error) {
+        let text = error.message();
         return Error::Failed(format!(
             "the server no longer has the snapshot that the dump reads from: it keeps them for 5 minutes, or as long as \
              minSnapshotHistoryWindowInSeconds says, and the dump took longer, or the collection's definition was changed; make \
