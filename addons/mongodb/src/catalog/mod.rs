@@ -12,6 +12,7 @@ use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::parameters::Patterns;
 use coffer_addon::{Context as _, Error, Result};
+use std::collections::BTreeSet;
 
 /// The server's own databases, which are dumped only when they are named.
 pub const OWN: [&str; 3] = ["admin", "config", LOCAL];
@@ -57,6 +58,10 @@ impl Found {
     /// `<database>.<name>`.
     pub fn namespace(&self) -> String {
         format!("{}.{}", self.database, self.name)
+    }
+
+    pub fn identity(&self) -> Identity {
+        (self.namespace(), self.stored.uuid)
     }
 
     pub fn is_capped(&self) -> bool {
@@ -124,19 +129,19 @@ impl<'a> Selection<'a> {
     }
 }
 
+/// A collection's name, and what tells it from another one of that name.
+pub type Identity = (String, Option<[u8; 16]>);
+
+/// Those of all that is selected, as it is now.
+pub async fn identities(client: &mut Client, parameters: &Dump) -> Result<BTreeSet<Identity>> {
+    let selection = Selection::new(client, parameters).await?;
+    let (all, _) = listed(client, &selection).await?;
+    Ok(all.iter().map(Found::identity).collect())
+}
+
 /// All that is selected, by database and name, with its size.
 pub async fn read(client: &mut Client, selection: &Selection<'_>) -> Result<Vec<Found>> {
-    let (mut all, mut seen) = (Vec::new(), Vec::new());
-    for database in &selection.databases {
-        let listed = list(client, database, None).await?;
-        for found in listed.iter().filter(|found| !is_servers_own(database, &found.name)) {
-            let namespace = found.namespace();
-            if selection.has(&namespace) {
-                all.push(found.clone());
-            }
-            seen.push(namespace);
-        }
-    }
+    let (mut all, seen) = listed(client, selection).await?;
     for (parameter, patterns) in [("include", selection.include), ("exclude", selection.exclude)] {
         let idle = patterns.without_match(&seen);
         if !idle.is_empty() {
@@ -148,6 +153,22 @@ pub async fn read(client: &mut Client, selection: &Selection<'_>) -> Result<Vec<
         describe(client, found).await?;
     }
     Ok(all)
+}
+
+/// What is selected, and the names of all that it was selected from.
+async fn listed(client: &mut Client, selection: &Selection<'_>) -> Result<(Vec<Found>, Vec<String>)> {
+    let (mut all, mut seen) = (Vec::new(), Vec::new());
+    for database in &selection.databases {
+        let listed = list(client, database, None).await?;
+        for found in listed.iter().filter(|found| !is_servers_own(database, &found.name)) {
+            let namespace = found.namespace();
+            if selection.has(&namespace) {
+                all.push(found.clone());
+            }
+            seen.push(namespace);
+        }
+    }
+    Ok((all, seen))
 }
 
 /// The collections of users and roles that are there.

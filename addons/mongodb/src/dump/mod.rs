@@ -18,7 +18,7 @@ mod splitting;
 
 use crate::catalog::{self, Found, Selection};
 use crate::client::{Client, Engine, Login, Members, members, stoppable};
-use crate::layout::{self, Consistency, Data, FORMAT, INDEX, Index, Kind, MAX_INDEX, PRELUDE, Server, Timestamp};
+use crate::layout::{self, Consistency, Data, FORMAT, Hash, INDEX, Index, Kind, MAX_INDEX, PRELUDE, Server, Timestamp};
 use crate::parameters::{self, Dump};
 use crate::restore::extjson::Json;
 use bson::raw::RawDocumentBuf;
@@ -28,7 +28,7 @@ use counts::{Counts, During};
 use documents::{Documents, File, has_documents};
 use futures::future::try_join_all;
 use point::Plan;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
     if parameters.data_only && parameters.schema_only {
@@ -38,6 +38,16 @@ pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) ->
     let login = Login::of(&application)?;
     let run = Run { application: &application, login: &login, outbox: &outbox, filters };
     stoppable(&application, &login, run.run(parameters)).await
+}
+
+/// How often a catalog is read that changes until the snapshot is chosen.
+const ROUNDS: usize = 5;
+
+/// What there is to dump.
+struct Catalog<'a> {
+    selection: Selection<'a>,
+    found: Vec<Found>,
+    snapshot: Option<Timestamp>,
 }
 
 /// What a dump works with from its beginning to its end.
@@ -64,12 +74,10 @@ impl Run<'_> {
         point::check_kind(&leader)?;
 
         let mut plan = point::plan(&mut leader, &parameters, filtered.as_deref()).await?;
-        let selection = Selection::new(&mut leader, &parameters).await?;
-        let mut found = catalog::read(&mut leader, &selection).await?;
+        let Catalog { selection, mut found, snapshot } = self.catalog(&mut leader, &parameters, &mut plan).await?;
         self.check_filters(&found)?;
         // Of a view there is nothing but its definition.
         found.retain(|found| !parameters.data_only || has_documents(found));
-        let snapshot = self.fix(&mut leader, &parameters, &mut plan, &found).await?;
         let users = if parameters.users_and_roles { catalog::users_and_roles(&mut leader).await? } else { Vec::new() };
         found.extend(users);
         found.sort_by(|a, b| (&a.database, &a.name).cmp(&(&b.database, &b.name)));
@@ -127,6 +135,35 @@ impl Run<'_> {
         Ok(report(&index, &selection.databases, &tally))
     }
 
+    /// What there is to dump, and the moment of the snapshot, where the documents are to be of one: nothing else is there at that
+    /// moment.
+    async fn catalog<'a>(&self, leader: &mut Client, parameters: &'a Dump, plan: &mut Plan) -> Result<Catalog<'a>> {
+        let mut rounds = ROUNDS;
+        loop {
+            let selection = Selection::new(leader, parameters).await?;
+            let found = catalog::read(leader, &selection).await?;
+            let snapshot = self.fix(leader, parameters, plan, &found).await?;
+            if snapshot.is_none() {
+                return Ok(Catalog { selection, found, snapshot });
+            }
+            let before = found.iter().map(Found::identity).collect();
+            let now = catalog::identities(leader, parameters).await?;
+            let changed: BTreeSet<&str> = now.symmetric_difference(&before).map(|(name, _)| name.as_str()).collect();
+            if changed.is_empty() {
+                return Ok(Catalog { selection, found, snapshot });
+            }
+            rounds -= 1;
+            let names = coffer_addon::omitted::line(&changed);
+            if rounds == 0 {
+                return Err(Error::Failed(format!(
+                    "collections were made, dropped or renamed again and again before the snapshot was chosen: {names}; run the dump \
+                     when nobody does that, or leave them out with exclude"
+                )));
+            }
+            coffer_addon::debug!("made, dropped or renamed before the snapshot was chosen: {names}; looking again");
+        }
+    }
+
     /// Notes the snapshot's moment, where the documents are to be of one.
     async fn fix(
         &self,
@@ -163,11 +200,11 @@ impl Run<'_> {
             "ToolVersion": concat!("coffer ", env!("CARGO_PKG_VERSION")),
         });
         json(PRELUDE.into()).write_all(prelude.to_string().as_bytes()).await?;
+        let lengths: Result<Vec<usize>> = found.iter().map(|found| longest(found, parameters)).collect();
+        check_length(lengths?.iter().sum())?;
         if parameters.data_only {
             return Ok(());
         }
-        let definitions: usize = found.iter().map(|found| found.metadata.len()).sum();
-        check_length(definitions)?;
         for found in found {
             let name = layout::metadata_name(&found.database, &found.name);
             json(name).write_all(found.metadata.as_bytes()).await?;
@@ -281,6 +318,19 @@ fn check_length(length: usize) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// What a collection has of the index at the most: its metadata stand there as a text within a text.
+fn longest(found: &Found, parameters: &Dump) -> Result<usize> {
+    let has_data = !parameters.schema_only && has_documents(found);
+    let data = has_data.then(|| Data {
+        file: layout::data_name(&found.database, &format!("{}{}", layout::BUCKETS, found.name)),
+        documents: u64::MAX,
+        bytes: u64::MAX,
+        hash: Hash::default(),
+    });
+    // A comma follows.
+    Ok(serde_json::to_vec(&indexed(found, data, parameters))?.len() + 1)
 }
 
 fn indexed(found: &Found, data: Option<Data>, parameters: &Dump) -> layout::Collection {

@@ -199,6 +199,54 @@ async fn a_secondary_is_read_and_the_primary_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_made_before_the_snapshot_is_in_it() {
+    let fake = || {
+        Fake::new("7.0.2", primary(50, 50))
+            .with("shop", Collection::new("orders", numbered(10)))
+            .with("shop", Collection::new("users", numbered(10)))
+    };
+    // Of the second, nothing is told at first.
+    let orders = || cursor([rawdoc! { "name": "orders", "type": "collection", "options": {}, "info": {} }]);
+    let is_list =
+        |name: &str, command: &RawDocument| name == "listCollections" && command.get_document("filter").is_err();
+    let mut lists = 0;
+    let once = fake().instead(move |name, command| {
+        lists += u32::from(is_list(name, command));
+        (is_list(name, command) && lists == 1).then(orders)
+    });
+    let dumped = dump(&once, r#"{"databases": ["shop"]}"#).await.expect("dumped");
+    assert_eq!(dumped.index().consistency, Consistency::Snapshot { at: moment(50) });
+    assert_eq!(dumped.documents("shop/users.bson"), sorted(numbered(10)));
+
+    let mut lists = 0;
+    let always = fake().instead(move |name, command| {
+        lists += u32::from(is_list(name, command));
+        (is_list(name, command) && lists % 2 == 1).then(orders)
+    });
+    match dump(&always, r#"{"databases": ["shop"]}"#).await.map(|dumped| dumped.report) {
+        Err(Error::Failed(text)) => assert!(text.contains("shop.users") && text.contains("again and again"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    // Where the documents are of no one moment, nobody looks again.
+    dump(&fake(), r#"{"databases": ["shop"], "consistency": "none"}"#).await.expect("dumped");
+}
+
+#[tokio::test]
+async fn definitions_that_no_restore_would_hold_are_refused_before_documents_are_read() {
+    // Two bytes each in a metadata file, and four in the index.
+    let comment = "\"".repeat(9 << 20);
+    let fake = ["a", "b"].into_iter().fold(Fake::new("7.0.2", standalone()), |fake, name| {
+        let options = rawdoc! { "comment": comment.as_str() };
+        fake.with("shop", Collection { options, ..Collection::new(name, numbered(1)) })
+    });
+    match dump(&fake, "{}").await.map(|dumped| dumped.report) {
+        Err(Error::Unsupported(text)) => assert!(text.contains("in several parts"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(fake.heard("find").is_empty());
+}
+
+#[tokio::test]
 async fn the_members_of_a_replica_set_may_be_named_by_parameters() {
     let member = |hello| Fake::new("7.0.2", hello).with("shop", Collection::new("orders", numbered(10)));
     let (one, two) = (member(primary(40, 40)), member(secondary(40)));
@@ -388,6 +436,26 @@ async fn documents_that_a_cursor_has_not_told_are_missed_where_nothing_was_writt
             other => panic!("{other:?}"),
         }
     }
+    // The snapshot has gone when all documents were read.
+    coffer_addon::testing::logged();
+    let snapshot = Fake::new("7.0.2", primary(50, 50)).with("shop", Collection::new("orders", numbered(10)));
+    let gone = snapshot.instead(move |name, command| match name {
+        "aggregate" => Some(refusal(239, "SnapshotTooOld", "Read timestamp is older than the oldest available")),
+        _ => cut_short(name, command),
+    });
+    dump(&gone, r#"{"databases": ["shop"]}"#).await.expect("dumped");
+    let says = |line: &str| line.contains("shop.orders") && line.contains("cannot be checked");
+    assert!(coffer_addon::testing::logged().iter().any(|(_, line)| says(line)));
+    // Users and roles are counted in no snapshot.
+    let users = Fake::new("7.0.2", primary(50, 50))
+        .with("shop", Collection::new("orders", numbered(3)))
+        .with("admin", Collection::new("system.users", numbered(2)));
+    let users = users.instead(|name, command| {
+        let is_users = command.get_str("count").is_ok_and(|name| name == "system.users");
+        (is_users || name == "aggregate").then(|| rawdoc! { "ok": 1, "n": 9 })
+    });
+    let parameters = r#"{"databases": ["shop"], "usersAndRoles": true, "consistency": "snapshot"}"#;
+    dump(&users, parameters).await.expect("dumped");
     // Somebody may have written to it.
     let oplog = with_oplog(vec![entry(50, "i", "shop.orders", rawdoc! { "_id": 1 })], 50, 50);
     assert_eq!(dump(&oplog.instead(cut_short), "{}").await.expect("dumped").fact("rows"), "3");
