@@ -43,7 +43,7 @@ pub const MAX_INDEX: usize = 64 * 1024 * 1024;
 /// Facts of a dump that a restore has as well: `tables` counts [`Index::collections`], `rows` the documents of their
 /// [`Data`], `bytes` their lengths. The oplog's entries are in none of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Index {
     /// [`FORMAT`].
     pub format: u32,
@@ -68,7 +68,7 @@ pub struct Index {
 
 /// The server that was dumped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Server {
     /// `MongoDB` or `FerretDB`.
     pub engine: String,
@@ -81,7 +81,7 @@ pub struct Server {
 
 /// Of which moment the documents are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
+#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
 pub enum Consistency {
     /// Of `end`, when the oplog's entries have been replayed on them; without, of different moments between the two.
     Oplog { start: Timestamp, end: Timestamp },
@@ -104,6 +104,7 @@ impl Consistency {
 
 /// A moment of a replica set: seconds since 1970, and a counter within the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timestamp {
     #[serde(rename = "t")]
     pub time: u32,
@@ -132,7 +133,7 @@ impl From<Timestamp> for bson::Timestamp {
 
 /// A collection, a view or a time series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Collection {
     pub database: String,
     pub name: String,
@@ -160,7 +161,7 @@ pub enum Kind {
 
 /// A file with documents. There is one also where there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Data {
     /// The artifact's name.
     pub file: String,

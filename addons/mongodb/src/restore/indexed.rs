@@ -38,7 +38,15 @@ fn parse(bytes: &[u8]) -> Result<Index> {
             "{INDEX} has the format {format}; this addon reads {FORMAT}, use the version that wrote the dump"
         )));
     }
-    serde_json::from_slice(bytes).map_err(unreadable)
+    serde_json::from_slice(bytes).map_err(|error| {
+        // Later versions may add fields within a format, and to pass over one could lose what it says.
+        if error.to_string().contains("unknown field") || error.to_string().contains("unknown variant") {
+            return Error::Unsupported(format!(
+                "{INDEX} has what this addon does not know ({error}); use the version that wrote the dump, or a later one"
+            ));
+        }
+        unreadable(error)
+    })
 }
 
 /// What an operator should know.
@@ -184,6 +192,27 @@ mod tests {
         assert!(matches!(parse(br#"{"format": 9}"#), Err(Error::Unsupported(text)) if text.contains("format 9")));
         for wrong in ["", "{}", r#"{"format": 1}"#] {
             assert!(matches!(parse(wrong.as_bytes()), Err(Error::Corrupt(_))), "{wrong}");
+        }
+        let server = r#"{"engine": "MongoDB", "version": "8.0.1"}"#;
+        let index = |collection: &str, consistency: &str| {
+            format!(
+                r#"{{"format": 1, "tool": "a test", "server": {server}, "consistency": {consistency}, "schema": true, "data": true,
+                    "collections": [{{"database": "d", "name": "c", "kind": {collection}}}]}}"#
+            )
+        };
+        let none = r#"{"kind": "none", "why": "w"}"#;
+        parse(index(r#""view""#, none).as_bytes()).expect("known");
+        for newer in [
+            index(r#""view", "encrypted": true"#, none),
+            index(r#""queue""#, none),
+            index(r#""view""#, r#"{"kind": "none", "why": "w", "since": 5}"#),
+            index(r#""view""#, r#"{"kind": "later"}"#),
+        ] {
+            let refused = parse(newer.as_bytes());
+            assert!(
+                matches!(&refused, Err(Error::Unsupported(text)) if text.contains("or a later one")),
+                "{refused:?}"
+            );
         }
     }
 }
