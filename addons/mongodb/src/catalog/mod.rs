@@ -5,7 +5,7 @@ mod metadata;
 
 pub use metadata::{digits, metadata};
 
-use crate::client::{Client, code};
+use crate::client::{Client, code, number};
 use crate::layout::{BUCKETS, Kind};
 use crate::parameters::Dump;
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf, cstr};
@@ -257,8 +257,8 @@ async fn describe(client: &mut Client, found: &mut Found) -> Result<()> {
         let stats = client.try_run(&found.database, rawdoc! { "collStats": found.stored.name.as_str() }).await?;
         // It is for the order of work and for progress alone: not worth failing for.
         if let Ok(stats) = stats {
-            found.documents = number(&stats, "count");
-            found.bytes = number(&stats, "size");
+            found.documents = number(&stats, "count").unwrap_or(0);
+            found.bytes = number(&stats, "size").unwrap_or(0);
         }
     }
     Ok(())
@@ -298,21 +298,7 @@ fn names(reply: &RawDocument) -> Result<Vec<String>> {
 }
 
 fn flag(document: &RawDocument, key: &str) -> bool {
-    match document.get(key) {
-        Ok(Some(RawBsonRef::Boolean(flag))) => flag,
-        _ => number(document, key) != 0,
-    }
-}
-
-/// A count, whatever type the server gives it; 0 where there is none.
-pub fn number(document: &RawDocument, key: &str) -> u64 {
-    match document.get(key) {
-        Ok(Some(RawBsonRef::Int32(value))) => value.try_into().unwrap_or(0),
-        Ok(Some(RawBsonRef::Int64(value))) => value.try_into().unwrap_or(0),
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(Some(RawBsonRef::Double(value))) => value as u64,
-        _ => 0,
-    }
+    number::<i64>(document, key).is_some_and(|flag| flag != 0)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl ServerError {
 }
 
 /// A number whatever its type: servers differ in what they answer with.
-pub(super) fn number<T: TryFrom<i64>>(document: &RawDocument, key: &str) -> Option<T> {
+pub fn number<T: TryFrom<i64>>(document: &RawDocument, key: &str) -> Option<T> {
     use bson::raw::RawBsonRef;
     let value = match document.get(key).ok()?? {
         RawBsonRef::Int32(value) => value.into(),

@@ -20,7 +20,7 @@ pub use batch::Batch;
 pub use bson;
 pub use cancel::stoppable;
 pub use cursor::Cursor;
-pub use error::{ServerError, code};
+pub use error::{ServerError, code, number};
 pub use hello::{Hello, Kind};
 pub use login::{Login, Mechanism};
 pub use members::{Member, Members, ReadPreference};

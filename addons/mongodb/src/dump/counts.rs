@@ -5,8 +5,8 @@
 
 use super::documents::has_gone;
 use super::oplog::Written;
-use crate::catalog::{Found, number};
-use crate::client::Client;
+use crate::catalog::Found;
+use crate::client::{Client, number};
 use crate::layout::Timestamp;
 use bson::raw::{RawDocument, cstr};
 use bson::{RawBson, rawdoc};
@@ -40,7 +40,7 @@ impl Counts {
         if let Ok(reply) = count
             && !found.stored.raw
         {
-            let counted = number(&reply, "n");
+            let counted = number(&reply, "n").unwrap_or(0);
             if counted != read {
                 let (database, name) = (found.database.clone(), found.stored.name.clone());
                 self.0.borrow_mut().push(Differing { database, name, read, counted });
@@ -96,7 +96,7 @@ async fn exact(client: &mut Client, differing: &Differing, snapshot: Option<Time
         command.append(cstr!("readConcern"), rawdoc! { "level": "snapshot", "atClusterTime": at });
     }
     let mut cursor = client.query(&differing.database, command).await?;
-    let count = cursor.next().await?.map_or(0, |group: &RawDocument| number(group, "n"));
+    let count = cursor.next().await?.and_then(|group: &RawDocument| number(group, "n")).unwrap_or(0);
     cursor.close().await?;
     Ok(count)
 }

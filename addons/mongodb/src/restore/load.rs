@@ -5,7 +5,7 @@ use super::definition::Definition;
 use super::documents::{Documents, Scanned};
 use super::problems::Problems;
 use super::timestamps;
-use crate::client::{Client, Hello, Kind as Server};
+use crate::client::{Client, Hello, Kind as Server, number};
 use crate::layout::{Data, Kind};
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::rawdoc;
@@ -330,17 +330,5 @@ fn compare(file: &str, read: &Data, expected: &Data) -> Result<()> {
 pub fn append_concern(command: &mut RawDocumentBuf, hello: &Hello) {
     if hello.is_member() || hello.kind == Server::Mongos {
         command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
-    }
-}
-
-/// A count in a reply, whatever its type.
-pub fn number(reply: &bson::RawDocument, field: &str) -> Option<u64> {
-    use bson::RawBsonRef;
-    match reply.get(field).ok()?? {
-        RawBsonRef::Int32(value) => value.try_into().ok(),
-        RawBsonRef::Int64(value) => value.try_into().ok(),
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        RawBsonRef::Double(value) if (0.0..9e15).contains(&value) => Some(value as u64),
-        _ => None,
     }
 }
