@@ -98,6 +98,30 @@ async fn schema_and_documents_may_come_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn an_empty_collection_with_other_indexes_is_not_used() {
+    let (server, database) = (server(), name());
+    let index = |name: &str, unique: bool| rawdoc! { "key": { "text": 1 }, "name": name, "unique": unique };
+    let make = |indexes: RawDocumentBuf| {
+        client(server).run(&database, &rawdoc! { "createIndexes": "c", "indexes": [indexes] }).expect("an index");
+    };
+    let indexes =
+        r#"[{"v":2,"key":{"_id":1},"name":"_id_"},{"v":2,"key":{"text":{"$numberInt":"1"}},"name":"text_1"}]"#;
+    let small = Small::new().with(&database, "c", "{}", indexes, &numbered(3));
+    make(index("only_one", true));
+    for files in [small.artifacts(), small.without_index()] {
+        let refused = restore(server, "{}", files).await;
+        assert!(
+            matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains(&format!("{database}.c")) && text.contains("only_one") && text.contains("drop")),
+            "{refused:?}"
+        );
+    }
+    client(server).run(&database, &rawdoc! { "dropIndexes": "c", "index": "only_one" }).expect("dropped");
+    make(index("text_1", false));
+    restore(server, "{}", small.artifacts()).await.expect("restored");
+    assert_eq!(client(server).documents(&database, "c").unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn a_dump_with_an_oplog_by_stock_mongodump_comes_back() {
     let options = MongodbOptions { replica_set: Some("rs0".into()), ..MongodbOptions::default() };
     let member = Mongodb::start(MongodbVersion::FerretDb1, &options).expect("a server");

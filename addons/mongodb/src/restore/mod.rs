@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`indexed`], [`foreign`], [`archived`] | the three kinds of dump |
 //! | [`archive`], [`documents`], [`extjson`] | their formats |
-//! | [`target`], [`load`], [`oplog`], [`indexes`], [`accounts`] | what is done on the server, in this order |
+//! | [`target`], [`standing`], [`load`], [`oplog`], [`indexes`], [`accounts`] | what is done on the server, in this order |
 
 mod accounts;
 mod archive;
@@ -27,6 +27,7 @@ mod parameters;
 mod plain;
 mod problems;
 mod run;
+mod standing;
 mod target;
 #[cfg(test)]
 mod testing;

@@ -4,6 +4,7 @@
 use super::definition::{Definition, is_true};
 use super::load::append_concern;
 use super::parameters::Restore;
+use super::standing;
 use crate::client::{Client, ServerError, code};
 use crate::layout::{BUCKETS, Kind};
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
@@ -131,6 +132,16 @@ impl Target {
             return Err(Error::InvalidParameter(format!(
                 "{name} is there, empty, but not made as the dump's was; {remedy}"
             )));
+        }
+        // Those of time series refuse and remove no buckets.
+        if definition.kind == Kind::Collection {
+            let others = standing::other_indexes(client, definition, made).await?;
+            if !others.is_empty() {
+                return Err(Error::InvalidParameter(format!(
+                    "{name} is there, empty, but has indexes that the dump's has not: {}; {remedy}",
+                    omitted::line(&others)
+                )));
+            }
         }
         Ok(Decision::Use)
     }

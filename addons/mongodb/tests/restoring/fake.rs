@@ -163,7 +163,7 @@ impl State {
             "aggregate" => {
                 cursor([rawdoc! { "n": self.inserted.get(&text("aggregate")).copied().unwrap_or_default() }])
             }
-            "find" => cursor([]),
+            "find" | "listIndexes" => cursor([]),
             _ => rawdoc! { "ok": 1 },
         });
         self.heard.push(heard);
