@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// without an index on `_id`, which is what `autoIndexId` is about, no server makes any more.
 const NO_OPTIONS: [&str; 7] = ["create", "autoIndexId", "temp", "flags", "paddingFactor", "usePowerOf2Sizes", "uuid"];
 
+/// From this version on the buckets of time series are in no collection of their own.
+const WITHOUT_BUCKETS: u32 = 80_300;
+
 /// A collection on the server.
 #[derive(Clone, Debug)]
 struct There {
@@ -91,6 +94,14 @@ impl Target {
 
     async fn decide(&mut self, client: &mut Client, parameters: &Restore, definition: &Definition) -> Result<Decision> {
         let name = definition.namespace();
+        let version = client.version();
+        if definition.kind == Kind::Timeseries && !version.is_ferretdb() && version.is_since(WITHOUT_BUCKETS) {
+            return Err(Error::Unsupported(format!(
+                "{name} is a time series, and {version} has no collection {} to put the dump's documents into, as servers before 8.3 \
+                 do; leave it out with exclude, or restore into one of those",
+                definition.data()
+            )));
+        }
         if !self.databases.contains_key(&definition.target) {
             let there = look(client, &definition.target).await?;
             self.databases.insert(definition.target.clone(), there);

@@ -92,6 +92,20 @@ async fn a_time_series_is_made_as_one_and_filled_by_its_buckets() {
 }
 
 #[tokio::test]
+async fn a_time_series_without_buckets_is_refused_before_anything_is_written() {
+    let options = r#"{"timeseries":{"timeField":"t"}}"#;
+    let small = Small::new().with("d", "c", "{}", "[]", &numbered(2)).with("d", "weather", options, "[]", &numbered(2));
+    let fake = plain("8.3.0");
+    let refused = restore_into(fake.application(), "{}", small.artifacts()).await;
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("d.weather") && text.contains("exclude")),
+        "{refused:?}"
+    );
+    assert!(fake.heard("create").is_empty() && fake.heard("insert").is_empty());
+    restore_into(fake.application(), r#"{"exclude": ["d.weather"]}"#, small.artifacts()).await.expect("restored");
+}
+
+#[tokio::test]
 async fn views_come_after_what_they_read() {
     let view = r#"{"viewOn":"c","pipeline":[{"$match":{"a":{"$gt":{"$numberInt":"1"}}}}]}"#;
     let small = Small::new().with("d", "a_view", view, "[]", &[]).with("d", "c", "{}", "[]", &numbered(2));
