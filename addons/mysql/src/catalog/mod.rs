@@ -56,11 +56,22 @@ pub struct Database {
     pub tables: Vec<Table>,
 }
 
+impl Database {
+    /// Views aside, which are the catalog's.
+    fn is_empty(&self) -> bool {
+        let Self { index, tables } = self;
+        let programs = [&index.routines, &index.triggers, &index.events];
+        tables.is_empty() && index.sequences.is_empty() && programs.iter().all(|programs| programs.is_empty())
+    }
+}
+
 /// Which objects are asked for.
 pub struct Selection<'a> {
     pub databases: Vec<String>,
     include: &'a Patterns,
     exclude: &'a Patterns,
+    /// Whether databases are asked for as such, and not only what is in them.
+    whole: bool,
     /// Whether anything but rows is asked for.
     pub schema: bool,
 }
@@ -73,6 +84,7 @@ impl<'a> Selection<'a> {
             databases,
             include: &parameters.include,
             exclude: &parameters.exclude,
+            whole: !parameters.databases.is_empty() || parameters.include.is_empty(),
             schema: !parameters.data_only,
         })
     }
@@ -145,7 +157,11 @@ pub async fn read(client: &mut Client, selection: &Selection<'_>, objects: &Obje
             let views = views::read(client, selection, objects, &mut names, &database.index, unsupported).await?;
             catalog.views.extend(views);
         }
-        catalog.databases.push(database);
+        // One that nothing is asked of would be made, empty, by a restore, or be in its way.
+        let has_view = catalog.views.iter().any(|view| view.database == *name);
+        if selection.whole || has_view || !database.is_empty() {
+            catalog.databases.push(database);
+        }
     }
     views::complete(client, &mut catalog).await?;
     catalog.views = views::in_order(std::mem::take(&mut catalog.views));

@@ -51,29 +51,31 @@ fn misplaced(program: &Program) -> Error {
 /// What would be made or filled twice.
 fn check_twice(index: &Index) -> Result<()> {
     let mut seen = BTreeSet::new();
-    let mut once = |kind: &'static str, name: String| {
-        let error = Error::Corrupt(format!("{INDEX} lists {kind} {name} twice"));
-        if seen.insert((kind, name)) { Ok(()) } else { Err(error) }
+    // A database and its table are two names: joined by a point, `a.b`.`c` and `a`.`b.c` are one.
+    let mut once = |kind: &'static str, names: &[&str]| {
+        let error = || Error::Corrupt(format!("{INDEX} lists {kind} {} twice", names.join(".")));
+        let is_new = seen.insert((kind, names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+        if is_new { Ok(()) } else { Err(error()) }
     };
     for database in &index.databases {
         let of = &database.name;
-        once("database", of.clone())?;
-        once("file", database.file.clone())?;
+        once("database", &[of])?;
+        once("file", &[&database.file])?;
         for table in &database.tables {
-            once("table", format!("{of}.{}", table.name))?;
-            once("file", table.file.clone())?;
+            once("table", &[of, &table.name])?;
+            once("file", &[&table.file])?;
         }
         for sequence in &database.sequences {
-            once("table", format!("{of}.{}", sequence.name))?;
+            once("table", &[of, &sequence.name])?;
         }
         for program in database.routines.iter().chain(&database.triggers).chain(&database.events) {
-            once(program.kind.keyword(), format!("{of}.{}", program.name))?;
+            once(program.kind.keyword(), &[of, &program.name])?;
         }
     }
     for view in &index.views {
-        once("table", format!("{}.{}", view.database, view.name))?;
+        once("table", &[&view.database, &view.name])?;
     }
-    index.accounts.iter().try_for_each(|account| once("account", account.name.clone()))
+    index.accounts.iter().try_for_each(|account| once("account", &[&account.name]))
 }
 
 fn check_database(database: &Database) -> Result<()> {

@@ -3,12 +3,13 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
-use super::restoring::{HEAD, Small, artifact, name, restore, restore_as};
+use super::restoring::{HEAD, Small, artifact, dump, name, restore, restore_as};
 use super::support::{start, supported};
 use super::{OWN, query};
 use coffer_addon::Error;
 use coffer_addon::host::Level;
 use coffer_addon::testing::logged;
+use coffer_addon_mysql::layout::Index;
 use coffer_test_servers::mysql::{MysqlOptions, MysqlVersion};
 
 /// Whether it was warned of something with all of these words in it, since the last time it was asked.
@@ -285,5 +286,42 @@ async fn a_dump_of_a_part_says_so_when_it_is_restored() {
         logged();
         restore(server, "{}", small.artifacts()).await.expect("restored");
         assert!(logged().iter().any(|(_, text)| text.contains("without shop.secret")));
+    }
+}
+
+#[tokio::test]
+async fn names_that_read_alike_are_two_names() {
+    for server in supported() {
+        let database = name();
+        let make = format!(
+            "CREATE DATABASE `{database}`; CREATE DATABASE `{database}.e`; \
+             CREATE TABLE `{database}`.`e.t` (a int primary key); CREATE TABLE `{database}.e`.t (a int primary key); \
+             INSERT INTO `{database}`.`e.t` VALUES (1); INSERT INTO `{database}.e`.t VALUES (2), (3)"
+        );
+        query(server, &make);
+        let (_, dump) = dump(server, &format!(r#"{{"databases": ["{database}", "{database}.e"]}}"#)).await;
+        query(server, &format!("DROP DATABASE `{database}`; DROP DATABASE `{database}.e`"));
+        restore(server, "{}", dump).await.expect("restored");
+        let rows = |table: &str| query(server, &format!("SELECT GROUP_CONCAT(a ORDER BY a) FROM {table}"));
+        assert_eq!(
+            (rows(&format!("`{database}`.`e.t`")), rows(&format!("`{database}.e`.t"))),
+            ("1".into(), "2,3".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_which_nothing_is_asked_is_not_in_the_dump() {
+    for server in supported() {
+        let (wanted, other) = (name(), name());
+        query(server, &format!("CREATE DATABASE {wanted}; CREATE TABLE {wanted}.t (a int); CREATE DATABASE {other}"));
+        let databases = async |parameters: &str| -> Vec<String> {
+            let (_, dump) = dump(server, parameters).await;
+            let index: Index = serde_json::from_slice(dump[0].bytes.as_ref().expect("an index")).expect("JSON");
+            index.databases.into_iter().map(|database| database.name).collect()
+        };
+        assert_eq!(databases(&format!(r#"{{"include": ["{wanted}.*"]}}"#)).await, [wanted.clone()]);
+        let named = databases(&format!(r#"{{"databases": ["{other}"]}}"#)).await;
+        assert_eq!(named, [other.clone()], "an empty one is dumped where it is meant");
     }
 }
