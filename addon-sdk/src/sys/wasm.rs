@@ -311,9 +311,14 @@ impl OutboxWrite {
             return Err(error.clone());
         }
         let mut write = std::pin::pin!(write_whole(stream, bytes));
+        let mut is_cut = false;
         poll_fn(|cx| {
-            if let Poll::Ready((true, buffer)) = write.as_mut().poll(cx) {
-                return Poll::Ready(Ok(buffer));
+            if !is_cut && let Poll::Ready((whole, buffer)) = write.as_mut().poll(cx) {
+                if whole {
+                    return Poll::Ready(Ok(buffer));
+                }
+                // It is not to be polled again, and the call may take its time to say why.
+                is_cut = true;
             }
             // The call must be polled to begin at all, and says why the host stopped reading. A write that the host did not
             // take whole is answered by it and by nothing else.
