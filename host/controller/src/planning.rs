@@ -14,8 +14,8 @@ use coffer_pipeline::{Ends, Plan, Request, Source as Copied, Target};
 use kube::{Api, Client, ResourceExt};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The parameter by which addons give databases other names.
-const RENAME: &str = "rename";
+/// Applications whose connections reach no database but the one that the URL names.
+const CONFINED: [&str; 1] = ["postgresql"];
 
 /// A plan and the objects that it was made from and that running it needs.
 pub struct Planned {
@@ -119,7 +119,7 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
         None => None,
     };
     if let Some(source) = &source {
-        not_onto_itself(source, &binding, wanted.task, wanted.namespace)?;
+        not_onto_itself(source, &binding, wanted.namespace).await?;
     }
     let task: Task = object::get_cluster(client, wanted.task.name.as_str()).await?;
     let names: BTreeSet<&str> =
@@ -165,19 +165,18 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
     Ok(Planned { plan, binding, source, addons, functions })
 }
 
-/// Two bindings of one server: a sink that drops what is there would drop what is read. Databases that get other names are no
-/// such case.
-fn not_onto_itself(source: &AppBinding, target: &AppBinding, task: &TaskUse, namespace: &str) -> Result<()> {
-    let [from, into] = [source, target].map(|binding| Address::of(&binding.spec, namespace));
-    if !from?.is_same_as(&into?) || task.params.0.contains_key(RENAME) {
+/// Two bindings of one server: a sink that drops what is there would drop what is read. Only where a connection is confined to
+/// a database can another one be no part of that.
+async fn not_onto_itself(source: &AppBinding, target: &AppBinding, namespace: &str) -> Result<()> {
+    let (from, into) = (Address::of(&source.spec, namespace)?, Address::of(&target.spec, namespace)?);
+    let is_confined = CONFINED.contains(&target.spec.type_.as_str());
+    let apart = is_confined && matches!((from.database(), into.database()), (Some(from), Some(into)) if from != into);
+    if apart || !from.meets(&into).await {
         return Ok(());
     }
     let (source, target) = (object::label(source), object::label(target));
-    Err(Error::refused(FailureClass::Invalid, format!("{source} and {target} are the same server and database")).hint(
-        format!(
-            "copy into another database or server, or under other names: the parameter {RENAME}, where the Task has it"
-        ),
-    ))
+    Err(Error::refused(FailureClass::Invalid, format!("{source} and {target} are the same server"))
+        .hint("copy to another server; for a copy within one, back up and restore under another name"))
 }
 
 /// Those of `names` that exist. The plan says what is missing, and where it is named.

@@ -16,7 +16,8 @@ Examples:
 
 /// Copy an application's data into another application and follow it
 ///
-/// The data goes from one to the other at once and into no repository. No other session works on either meanwhile. Each step
+/// The data goes from one to the other at once and into no repository. No other session works on either meanwhile, and they are
+/// not the same server (of PostgreSQL: not the same database). Each step
 /// takes the parameters of its own application's AppBinding. Ends when the session has ended: 0 when it succeeded.
 /// Interrupting this command does not interrupt the session.
 #[derive(Debug, Args)]

@@ -7,10 +7,16 @@ use coffer_api::{ClientConfig, FailureClass, app_binding::AppBindingSpec};
 use coffer_runtime::Endpoint;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use std::time::Duration;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 use url::{Host, Url, form_urlencoded};
 
 /// The name of the first endpoint. A Function that names none gets it.
 const DEFAULT: &str = "default";
+
+/// How long a name server may take. Whoever connects asks again.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// The parameter that a URL's path becomes.
 const DATABASE: &str = "database";
@@ -44,12 +50,15 @@ impl Address {
         Ok(address)
     }
 
-    /// Whether both lead to the same data: a server in common, and the same database.
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        let database = |address: &Self| address.parameters.iter().find(|(name, _)| name == DATABASE).cloned();
-        let is_at = |one: &Endpoint, other: &Endpoint| (&one.host, one.port) == (&other.host, other.port);
-        let meet = self.endpoints.iter().any(|one| other.endpoints.iter().any(|other| is_at(one, other)));
-        meet && database(self) == database(other)
+    /// Whether they have a server in common, under whatever names.
+    pub(crate) async fn meets(&self, other: &Self) -> bool {
+        let (one, other) = (resolved(&self.endpoints).await, resolved(&other.endpoints).await);
+        one.iter().any(|place| other.contains(place))
+    }
+
+    /// The database that the URL's path names.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.parameters.iter().find(|(name, _)| name == DATABASE).map(|(_, database)| database.as_str())
     }
 
     fn of_client_config(config: &ClientConfig, namespace: &str) -> Result<Self> {
@@ -119,6 +128,18 @@ fn endpoint(url: &Url) -> std::result::Result<Endpoint, &'static str> {
     let port = url.port().or_else(known).ok_or("names no port")?;
     let name = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     Ok(Endpoint { name, host, port })
+}
+
+/// Hosts and addresses with ports; a name that nobody knows stands for itself.
+async fn resolved(endpoints: &[Endpoint]) -> Vec<(String, u16)> {
+    let mut places = Vec::new();
+    for Endpoint { host, port, .. } in endpoints {
+        places.push((host.clone(), *port));
+        if let Ok(Ok(found)) = timeout(LOOKUP, lookup_host((host.as_str(), *port))).await {
+            places.extend(found.map(|address| (address.ip().to_string(), *port)));
+        }
+    }
+    places
 }
 
 fn parameters(path: &str, query: form_urlencoded::Parse<'_>) -> Result<Vec<(String, String)>> {
@@ -192,13 +213,13 @@ mod tests {
         assert_eq!(address.parameters, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 
-    #[test]
-    fn the_same_data_is_known_by_server_and_database() {
-        let same = |one: &str, other: &str| Address::of_url(one).unwrap().is_same_as(&Address::of_url(other).unwrap());
-        assert!(same("mysql://db", "mysql://db:3306/"));
-        assert!(same("mongodb://a,b/?replicaSet=r", "mongodb://c,b"));
-        assert!(!same("postgresql://db/shop", "postgresql://db/copy"));
-        assert!(!same("mysql://db:3306", "mysql://db:3307"));
+    #[tokio::test]
+    async fn a_server_is_known_under_all_its_names() {
+        let meet =
+            async |one: &str, other: &str| Address::of_url(one).unwrap().meets(&Address::of_url(other).unwrap()).await;
+        assert!(meet("mysql://no-such-host.invalid", "mysql://no-such-host.invalid:3306/a").await);
+        assert!(meet("mongodb://127.0.0.1:1,127.0.0.1:2/?replicaSet=r", "mongodb://localhost:2").await);
+        assert!(!meet("mysql://127.0.0.1:3306", "mysql://localhost:3307").await);
     }
 
     #[test]

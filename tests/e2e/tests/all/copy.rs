@@ -58,7 +58,7 @@ fn what_cannot_be_copied_is_refused_before_anything_runs() {
         .coffer
         .apply(&[manifest::auth("alias", scene.server.password()), manifest::binding("alias", &scene.server, "shop")]);
     let error = copy("alias", "postgres-copy");
-    assert!(error.contains("the same server and database"), "{error}");
+    assert!(error.contains("are the same server"), "{error}");
     let error = copy("copy", "postgres-restore");
     assert!(error.contains("postgres-restore") && error.contains("source"), "{error}");
     let error = scene.coffer.fails(&["copy", "nobody", "--to", "copy", "-n", NAMESPACE, "--task", "postgres-copy"]);

@@ -2,6 +2,7 @@
 
 use coffer_e2e::Scene;
 use coffer_e2e::manifest::{self, NAMESPACE};
+use coffer_test_servers::cache::run;
 use coffer_test_servers::mongodb::compare::{Database, same_database};
 use coffer_test_servers::{Mongodb, MongodbOptions, MongodbTls, MongodbVersion};
 
@@ -19,6 +20,13 @@ fn a_backup_restores_to_an_equal_database() {
     let other = Mongodb::start(MongodbVersion::FerretDb2, &MongodbOptions::default()).unwrap();
     scene.restores_to(&other);
     must_be_equal(&scene, &other, "shop");
+
+    // Without Coffer, as the manual has it.
+    let folder = scene.coffer.folder().join("stock");
+    scene.restic(&["restore", "latest", "--exclude", "/.coffer", "--target", folder.to_str().unwrap()]);
+    let renamed = ["--nsFrom", "shop.*", "--nsTo", "stock.*"];
+    run(other.tool("mongorestore").unwrap().args(renamed).arg(&folder)).unwrap();
+    must_be_equal(&scene, &other, "stock");
 
     // What is there is not touched unless asked for.
     let again = ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "mongodb-restore"];
