@@ -37,6 +37,7 @@ mod error;
 pub mod host;
 pub mod http;
 mod inbox;
+pub mod index;
 pub mod omitted;
 mod outbox;
 pub mod parameters;

@@ -111,6 +111,10 @@ impl Patterns {
         self.0.is_empty()
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, name))
     }
@@ -131,6 +135,13 @@ impl<S: Into<String>> FromIterator<S> for Patterns {
     fn from_iter<I: IntoIterator<Item = S>>(patterns: I) -> Self {
         Patterns(patterns.into_iter().map(Into::into).collect())
     }
+}
+
+/// Parameters that leave something out, each with its names, in a line for people; none when no parameter has any.
+pub fn filtered<const N: usize>(parameters: [(&str, Vec<&str>); N]) -> Option<String> {
+    let set = parameters.iter().filter(|(_, names)| !names.is_empty());
+    let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {}", names.join(", "))).collect();
+    (!filtered.is_empty()).then(|| filtered.join("; "))
 }
 
 /// Goes back to the last `*` only, which is enough: an earlier one can take nothing that the last one could not.

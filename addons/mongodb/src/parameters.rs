@@ -1,7 +1,7 @@
 //! What an operator may set on mongodb-dump. Its schema is generated from these types.
 
 use crate::client;
-use coffer_addon::parameters::{Jobs, Patterns};
+use coffer_addon::parameters::{Jobs, Patterns, filtered};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -78,17 +78,12 @@ impl From<ReadPreference> for client::ReadPreference {
 impl Dump {
     /// Which parameters leave something out, for people; none when nothing is. Filters are not told: they hold values.
     pub fn filtered(&self) -> Option<String> {
-        let all = |patterns: &Patterns| patterns.without_match(&[""; 0]).join(", ");
-        let queries: Vec<&str> = self.query.keys().map(String::as_str).collect();
-        let parts = [
-            ("databases", self.databases.join(", ")),
-            ("include", all(&self.include)),
-            ("exclude", all(&self.exclude)),
-            ("query", queries.join(", ")),
-        ];
-        let set = parts.iter().filter(|(_, names)| !names.is_empty());
-        let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {names}")).collect();
-        (!filtered.is_empty()).then(|| filtered.join("; "))
+        filtered([
+            ("databases", self.databases.iter().map(String::as_str).collect()),
+            ("include", self.include.iter().collect()),
+            ("exclude", self.exclude.iter().collect()),
+            ("query", self.query.keys().map(String::as_str).collect()),
+        ])
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an operator may set on mysql-dump. Its schema is generated from these types.
 
-use coffer_addon::parameters::{Jobs, Patterns, Span};
+use coffer_addon::parameters::{Jobs, Patterns, Span, filtered};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -55,17 +55,12 @@ pub enum NonTransactional {
 impl Dump {
     /// Which parameters leave something out, for people; none when nothing is. Conditions are not told: they hold values.
     pub fn filtered(&self) -> Option<String> {
-        let all = |patterns: &Patterns| patterns.without_match(&[""; 0]).join(", ");
-        let conditions: Vec<&str> = self.conditions.keys().map(String::as_str).collect();
-        let parts = [
-            ("databases", self.databases.join(", ")),
-            ("include", all(&self.include)),
-            ("exclude", all(&self.exclude)),
-            ("where", conditions.join(", ")),
-        ];
-        let set = parts.iter().filter(|(_, names)| !names.is_empty());
-        let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {names}")).collect();
-        (!filtered.is_empty()).then(|| filtered.join("; "))
+        filtered([
+            ("databases", self.databases.iter().map(String::as_str).collect()),
+            ("include", self.include.iter().collect()),
+            ("exclude", self.exclude.iter().collect()),
+            ("where", self.conditions.keys().map(String::as_str).collect()),
+        ])
     }
 }
 

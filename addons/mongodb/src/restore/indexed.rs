@@ -6,7 +6,7 @@ use super::run::{AT_ONCE, Run, drain};
 use super::target::Target;
 use crate::client::Client;
 use crate::layout::{self, Consistency, FORMAT, INDEX, Index, MAX_INDEX, METADATA, OPLOG, PRELUDE};
-use coffer_addon::{Context as _, Error, Incoming, Result};
+use coffer_addon::{Context as _, Error, Incoming, Result, index};
 use futures::future::try_join_all;
 use futures::lock::Mutex;
 use std::cell::RefCell;
@@ -26,27 +26,7 @@ pub async fn read(incoming: &mut Incoming) -> Result<Index> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Index> {
-    /// Of any format.
-    #[derive(serde::Deserialize)]
-    struct Any {
-        format: u32,
-    }
-    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("{INDEX} cannot be read: {error}"));
-    let format = serde_json::from_slice::<Any>(bytes).map_err(unreadable)?.format;
-    if format != FORMAT {
-        return Err(Error::Unsupported(format!(
-            "{INDEX} has the format {format}; this addon reads {FORMAT}, use the version that wrote the dump"
-        )));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        // Later versions may add fields within a format, and to pass over one could lose what it says.
-        if error.to_string().contains("unknown field") || error.to_string().contains("unknown variant") {
-            return Error::Unsupported(format!(
-                "{INDEX} has what this addon does not know ({error}); use the version that wrote the dump, or a later one"
-            ));
-        }
-        unreadable(error)
-    })
+    index::parse(bytes, INDEX, FORMAT)
 }
 
 /// What an operator should know.

@@ -97,10 +97,8 @@ impl<'a> Selection<'a> {
     /// Whether tables of a database are asked for by a pattern and not by name.
     pub fn is_by_pattern(&self, database: &str) -> bool {
         let has_wildcard = |text: &str| text.contains(['*', '?']);
-        // None of no names is matched.
-        let mut patterns = self.include.without_match(&[""; 0]).into_iter();
         self.include.is_empty()
-            || patterns.any(|pattern| {
+            || self.include.iter().any(|pattern| {
                 let of = pattern.split_once('.').map(|(of, _)| of).filter(|of| !has_wildcard(of));
                 has_wildcard(pattern) && of.is_none_or(|of| of == database)
             })

@@ -6,7 +6,7 @@ use super::shape;
 use crate::catalog;
 use crate::layout::{Database, FORMAT, INDEX, Index, MAX_INDEX, Program, Table};
 use crate::sql::identifier;
-use coffer_addon::{Error, Inbox, Result};
+use coffer_addon::{Error, Inbox, Result, index};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The index, which has to be the first artifact.
@@ -21,31 +21,7 @@ pub async fn read(inbox: &Inbox) -> Result<Index> {
              restored by myloader and mysql"
         )));
     }
-    parse(&first.read_all(MAX_INDEX).await?)
-}
-
-fn parse(bytes: &[u8]) -> Result<Index> {
-    /// Of any format.
-    #[derive(serde::Deserialize)]
-    struct Any {
-        format: u32,
-    }
-    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("{INDEX} cannot be read: {error}"));
-    let format = serde_json::from_slice::<Any>(bytes).map_err(unreadable)?.format;
-    if format != FORMAT {
-        return Err(Error::Unsupported(format!(
-            "{INDEX} has the format {format}; this addon reads {FORMAT}, use the version that wrote the dump"
-        )));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        // Later versions may add fields within a format, and to pass over one could lose what it says.
-        if error.to_string().contains("unknown field") || error.to_string().contains("unknown variant") {
-            return Error::Unsupported(format!(
-                "{INDEX} has what this addon does not know ({error}); use the version that wrote the dump, or a later one"
-            ));
-        }
-        unreadable(error)
-    })
+    index::parse(&first.read_all(MAX_INDEX).await?, INDEX, FORMAT)
 }
 
 /// The index and the names that its databases get.
