@@ -142,17 +142,15 @@ async fn plan(client: &Client, mut wanted: Wanted<'_>) -> Result<Planned> {
         version: binding.spec.version.clone(),
     };
     let target = application(wanted.target, &binding);
-    let copied = wanted.source.zip(source.as_ref()).map(|(reference, binding)| application(reference, binding));
+    let copied = wanted.source.zip(source.as_ref());
+    let copied = copied.map(|(reference, binding)| (application(reference, binding), &binding.spec.parameters));
     let request = Request {
         task: wanted.task.name.as_str(),
         spec: &task.spec,
         functions: &specs,
         grants: &grants,
         target: &target,
-        source: copied
-            .as_ref()
-            .zip(source.as_ref())
-            .map(|(target, binding)| Copied { target, app_parameters: &binding.spec.parameters }),
+        source: copied.as_ref().map(|(target, app_parameters)| Copied { target, app_parameters }),
         ends: wanted.ends,
         app_parameters: &binding.spec.parameters,
         session_parameters: &wanted.task.params,

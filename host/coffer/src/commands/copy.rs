@@ -1,13 +1,12 @@
 //! `coffer copy`: makes a RestoreSession whose data comes from another application, and follows it.
 
-use super::restore::{parameter, steps, target_ref};
+use super::restore::{ParamArgs, steps, target_ref};
 use crate::connect::Connection;
 use crate::failure::Result;
 use crate::output::{Printer, duration};
 use crate::session::{self, SessionArgs, span};
 use clap::Args;
-use coffer_api::{DataSource, Duration, Parameters, RestoreSession, RestoreSessionSpec, RestoreSessionStatus, TaskUse};
-use serde_json::{Map, Value};
+use coffer_api::{DataSource, Duration, RestoreSession, RestoreSessionSpec, RestoreSessionStatus};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,9 +16,8 @@ Examples:
 /// Copy an application's data into another application and follow it
 ///
 /// The data goes from one to the other at once and into no repository. No other session works on either meanwhile, and they are
-/// not the same server (of PostgreSQL: not the same database). Each step
-/// takes the parameters of its own application's AppBinding. Ends when the session has ended: 0 when it succeeded.
-/// Interrupting this command does not interrupt the session.
+/// not the same server (of PostgreSQL: not the same database). Each step takes the parameters of its own application's
+/// AppBinding. Ends when the session has ended: 0 when it succeeded. Interrupting this command does not interrupt the session.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CopyArgs {
@@ -35,9 +33,8 @@ pub struct CopyArgs {
     #[arg(long, value_name = "NAME")]
     task: String,
 
-    /// A parameter; the value is read as YAML: true, 4, text; may be repeated
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    params: Vec<(String, Value)>,
+    #[command(flatten)]
+    params: ParamArgs,
 
     /// How long the copy may take
     #[arg(long, value_name = "DURATION")]
@@ -51,7 +48,7 @@ pub async fn run(connection: &Connection, args: CopyArgs, printer: Printer) -> R
     let spec = RestoreSessionSpec {
         target: target_ref(&args.target),
         data_source: DataSource { application: Some(target_ref(&args.source)), ..DataSource::default() },
-        task: TaskUse { name: args.task.as_str().into(), params: Parameters(Map::from_iter(args.params)) },
+        task: args.params.task(&args.task),
         timeout: args.timeout,
         retry: None,
     };

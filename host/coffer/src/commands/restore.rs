@@ -53,9 +53,8 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "NAME")]
     task: String,
 
-    /// A parameter; the value is read as YAML: true, 4, text; may be repeated
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    params: Vec<(String, Value)>,
+    #[command(flatten)]
+    params: ParamArgs,
 
     /// How long the restore may take
     #[arg(long, value_name = "DURATION")]
@@ -65,7 +64,22 @@ pub struct RestoreArgs {
     run: SessionArgs,
 }
 
-pub(super) fn parameter(text: &str) -> Result<(String, Value), String> {
+/// Parameters of a Task.
+#[derive(Clone, Debug, Args)]
+pub struct ParamArgs {
+    /// A parameter; the value is read as YAML: true, 4, text; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, Value)>,
+}
+
+impl ParamArgs {
+    /// A Task with these parameters.
+    pub(super) fn task(&self, name: &str) -> TaskUse {
+        TaskUse { name: name.into(), params: Parameters(Map::from_iter(self.params.clone())) }
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     let value = serde_saphyr::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
@@ -108,7 +122,7 @@ async fn spec(connection: &Connection, namespace: &str, args: &RestoreArgs) -> R
             of: args.of.as_deref().map(target_ref).or(of),
             application: None,
         },
-        task: TaskUse { name: args.task.as_str().into(), params: Parameters(Map::from_iter(args.params.clone())) },
+        task: args.params.task(&args.task),
         timeout: args.timeout,
         retry: None,
     })
