@@ -1,11 +1,43 @@
 //! Elasticsearch and OpenSearch: dumps indices into multielasticdump's files, and restores such a dump.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`client`] | requests, and what refusals mean |
+//! | [`layout`] | what a dump consists of |
+//! | [`wait`] | the function that waits for the server |
 
-use coffer_addon::Addon;
+pub mod client;
+pub mod layout;
+pub mod wait;
+
+pub use client::Client;
+
+use coffer_addon::{Addon, Function};
+
+/// Versions that can be dumped and restored.
+const ELASTICSEARCH: &str = ">=6.5, <10";
+const OPENSEARCH: &str = ">=1, <4";
+
+/// Versions that the tests are run with.
+const TESTED_ELASTICSEARCH: [&str; 4] = ["7.10", "7.17", "8.19", "9.5"];
+const TESTED_OPENSEARCH: [&str; 2] = ["3.4", "3.8"];
 
 /// The addon as it describes itself.
 pub fn addon() -> Addon {
     Addon::new("elasticsearch", env!("CARGO_PKG_VERSION"))
         .description("Dumps and restores Elasticsearch and OpenSearch indices in elasticdump's format")
+        .function(serves(
+            Function::action("elasticsearch-wait-ready", wait::wait_ready)
+                .description("Waits until the server takes logins and answers"),
+        ))
+}
+
+fn serves(function: Function) -> Function {
+    function.over_http().serves("elasticsearch", ELASTICSEARCH, TESTED_ELASTICSEARCH).serves(
+        "opensearch",
+        OPENSEARCH,
+        TESTED_OPENSEARCH,
+    )
 }
 
 coffer_addon::export!(addon);

@@ -1,0 +1,124 @@
+//! What a status and a body that refuse come to.
+
+use coffer_addon::http::Response;
+use coffer_addon::{Error, Result};
+use serde_json::Value;
+
+/// More of a body no error has.
+const MAX_BODY: usize = 1 << 20;
+/// Of a reason, for people.
+const MAX_REASON: usize = 500;
+
+/// Where reasons begin to quote documents: mappers, number formats and parsers.
+const QUOTES: [&str; 4] = ["Preview of field's value", "[Source:", "For input string:", "could not parse input"];
+
+/// A server's refusal: the status, and what the body says, without documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    /// `index_not_found_exception` and the like; empty where the body names none.
+    pub kind: String,
+    pub reason: String,
+}
+
+impl Refusal {
+    pub async fn read(mut answer: Response) -> Result<Self> {
+        let status = answer.status;
+        let body = answer.read_all(MAX_BODY).await.unwrap_or_default();
+        Ok(Refusal::of(status, &body))
+    }
+
+    /// Of a body, which need not be JSON: a proxy's is not.
+    pub fn of(status: u16, body: &[u8]) -> Self {
+        let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let error = body.get("error").unwrap_or(&Value::Null);
+        let (kind, reason) = told(error);
+        Refusal { status, kind, reason }
+    }
+
+    /// Worth another attempt.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.status, 429 | 503)
+    }
+
+    /// `what` was refused.
+    pub fn error(&self, what: &str) -> Error {
+        let Refusal { status, kind, reason } = self;
+        let said = match (kind.as_str(), reason.as_str()) {
+            ("", "") => String::new(),
+            ("", text) | (text, "") => format!(": {text}"),
+            (kind, reason) => format!(": {kind}: {reason}"),
+        };
+        let text = format!("{what} was answered {status}{said}");
+        match status {
+            401 => Error::Denied(format!(
+                "{text}; the server does not take these credentials: check the binding's username and password, token or API key"
+            )),
+            403 if kind == "cluster_block_exception" => Error::Failed(format!("{text}; lift the block first")),
+            403 => Error::Denied(format!("{text}; give the user this privilege")),
+            404 => Error::Failed(text),
+            405 | 501 => Error::Unsupported(text),
+            413 => Error::Failed(format!("{text}; the request is larger than the server's http.max_content_length")),
+            408 | 429 | 502 | 503 | 504 => Error::Unavailable(text),
+            _ => Error::Failed(text),
+        }
+    }
+}
+
+/// The type and the reason of an `error` object, of a request, a shard or an item of `_bulk`; without documents.
+pub fn told(error: &Value) -> (String, String) {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(reason) = error.as_str() {
+        return (String::new(), without_documents(reason));
+    }
+    let (kind, mut reason) = (text(error, "type"), text(error, "reason"));
+    // The root says that all shards failed; why is further down.
+    let shard = error.pointer("/failed_shards/0/reason").or_else(|| error.get("caused_by"));
+    if let Some(cause) = shard {
+        let (cause_kind, cause_reason) = (text(cause, "type"), text(cause, "reason"));
+        if !cause_reason.is_empty() && !reason.contains(&cause_reason) {
+            reason = format!("{reason} ({cause_kind}: {cause_reason})");
+        }
+    }
+    (kind, without_documents(&reason))
+}
+
+/// A reason up to where it quotes a document.
+pub fn without_documents(reason: &str) -> String {
+    let end = QUOTES.iter().filter_map(|quote| reason.find(quote)).min().unwrap_or(reason.len());
+    let told = reason.get(..end).unwrap_or_default().trim_end();
+    let mut told: String = told.chars().take(MAX_REASON).collect();
+    if told.len() < reason.trim_end().len() {
+        told.push('…');
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_what_and_why() {
+        let body = br#"{"error":{"type":"index_not_found_exception","reason":"no such index [x]"},"status":404}"#;
+        let refusal = Refusal::of(404, body);
+        assert_eq!(
+            refusal.error("GET /x"),
+            Error::Failed("GET /x was answered 404: index_not_found_exception: no such index [x]".into())
+        );
+        assert!(matches!(Refusal::of(401, b"").error("GET /"), Error::Denied(text) if text.contains("password")));
+        assert!(matches!(Refusal::of(403, b"no").error("GET /"), Error::Denied(text) if text.contains("privilege")));
+        assert!(matches!(Refusal::of(503, b"<html>").error("GET /"), Error::Unavailable(_)));
+    }
+
+    #[test]
+    fn no_document_is_quoted() {
+        let reason = "failed to parse field [a] of type [long]. Preview of field's value: 'secret'";
+        assert_eq!(without_documents(reason), "failed to parse field [a] of type [long].…");
+        let root = serde_json::json!({ "type": "search_phase_execution_exception", "reason": "all shards failed",
+            "failed_shards": [{ "reason": { "type": "search_context_missing_exception", "reason": "No search context found for id [7]" } }] });
+        let (kind, reason) = told(&root);
+        assert_eq!(kind, "search_phase_execution_exception");
+        assert!(reason.contains("search_context_missing_exception"), "{reason}");
+    }
+}

@@ -1,0 +1,329 @@
+//! What a dump consists of: multielasticdump's files, and an index for Coffer's restore.
+//!
+//! | artifact | what |
+//! |---|---|
+//! | `coffer.json` | [`Index`]: everything but the documents. The first |
+//! | `<index>.mapping.json`, `<index>.settings.json`, `<index>.analyzer.json`, `<index>.alias.json` | an object `{"<index>": {…}}` in a line, as the server's `_mapping`, `_settings` and `_alias` give it |
+//! | `<index>.json` | the documents, one a line: `{"_index":…,"_id":…,"_routing":…,"_source":…}` |
+//! | `coffer.counts.json` | [`Counts`]: what the documents come to. The last |
+//!
+//! A data stream's documents are in the files of its backing indices. Format: what multielasticdump of elasticdump 6 writes and
+//! reads.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The index, which a restore needs before all else.
+pub const INDEX: &str = "coffer.json";
+/// What the documents come to.
+pub const COUNTS: &str = "coffer.counts.json";
+/// Behind the name of a file with documents.
+pub const DATA: &str = ".json";
+/// Behind the names of files with definitions.
+pub const MAPPING: &str = ".mapping.json";
+pub const SETTINGS: &str = ".settings.json";
+pub const ANALYZER: &str = ".analyzer.json";
+pub const ALIAS: &str = ".alias.json";
+/// multielasticdump's; ours are in [`INDEX`] alone.
+pub const TEMPLATE: &str = ".template.json";
+/// The version of [`Index`] and [`Counts`] that this crate writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The longest index, in bytes. A restore holds it in memory whole.
+pub const MAX_INDEX: usize = 64 * 1024 * 1024;
+
+/// Settings that are of an index's making and not of its user's; each with all that follows it behind a `.`. No index can be
+/// created with them.
+pub const OWN_SETTINGS: [&str; 11] = [
+    "index.creation_date",
+    "index.creation_date_string",
+    "index.history.uuid",
+    "index.provided_name",
+    "index.resize",
+    "index.routing.allocation.initial_recovery",
+    "index.uuid",
+    "index.verified_before_close",
+    "index.version",
+    "index.remote_store",
+    "index.shard_limit_group",
+];
+
+/// Whether a flat setting's name is one of [`OWN_SETTINGS`].
+pub fn is_own_setting(name: &str) -> bool {
+    let is = |own: &str| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    OWN_SETTINGS.iter().any(|own| is(own))
+}
+
+/// The whole dump but its documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Who wrote it, with its version.
+    pub tool: String,
+    pub server: Server,
+    pub consistency: Consistency,
+    /// Whether definitions are there; not with `dataOnly`.
+    pub schema: bool,
+    /// Whether documents are there; not with `schemaOnly`.
+    pub data: bool,
+    /// Where parameters left something out, which ones: not all that the server had is in the dump then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<String>,
+    /// What could not be taken along, by name, where that was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<String>,
+    /// Persistent settings of the cluster, flat; with `clusterSettings`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cluster_settings: BTreeMap<String, Value>,
+    /// Lifecycle policies: of ILM, the body of `PUT /_ilm/policy/<name>`, where the server is Elasticsearch; of ISM, the body of
+    /// `PUT /_plugins/_ism/policies/<name>`, where it is OpenSearch.
+    #[serde(default)]
+    pub policies: Definitions,
+    /// The body of `PUT /_component_template/<name>`.
+    #[serde(default)]
+    pub component_templates: Definitions,
+    /// The body of `PUT /_index_template/<name>`.
+    #[serde(default)]
+    pub index_templates: Definitions,
+    /// The body of `PUT /_template/<name>`.
+    #[serde(default)]
+    pub legacy_templates: Definitions,
+    /// The body of `PUT /_ingest/pipeline/<name>`.
+    #[serde(default)]
+    pub pipelines: Definitions,
+    /// What is `script` in the body of `PUT /_scripts/<name>`.
+    #[serde(default)]
+    pub scripts: Definitions,
+    /// By name, data streams' backing indices with the others.
+    pub indices: Vec<IndexDefinition>,
+    /// By name.
+    #[serde(default)]
+    pub data_streams: Vec<DataStream>,
+}
+
+/// By name.
+pub type Definitions = BTreeMap<String, Definition>;
+
+/// JSON as the server sent it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Definition(pub Box<RawValue>);
+
+impl Definition {
+    pub fn new(value: &Value) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(value).map(Definition)
+    }
+
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    pub fn value(&self) -> Result<Value, serde_json::Error> {
+        serde_json::from_str(self.text())
+    }
+}
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+/// The server that was dumped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// `Elasticsearch` or `OpenSearch`.
+    pub flavour: String,
+    /// As the server says it.
+    pub version: String,
+    pub cluster: String,
+}
+
+/// Of which moment the documents are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Consistency {
+    /// All of one moment: a point in time over all indices, or as good as that by one for each, opened one after the other.
+    Pit,
+    /// Each index's slices of nearly the same moment, when its scrolls were opened.
+    Scroll,
+}
+
+impl Consistency {
+    /// For facts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Consistency::Pit => "pit",
+            Consistency::Scroll => "scroll",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexDefinition {
+    pub name: String,
+    /// The data stream that it backs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_stream: Option<String>,
+    /// It has a definition and no documents in the dump.
+    #[serde(default)]
+    pub closed: bool,
+    /// Flat (`index.number_of_shards`), without [`OWN_SETTINGS`]; values are texts or lists of them.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Value>,
+    /// Before Elasticsearch 7 with the type in between: `{"<type>": {"properties": …}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mappings: Option<Definition>,
+    /// By name, each as `PUT /<index>/_alias/<name>` takes it.
+    #[serde(default)]
+    pub aliases: Definitions,
+    /// The artifact with its documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataStream {
+    pub name: String,
+    /// The index template that it is of.
+    pub template: String,
+    pub timestamp_field: String,
+    /// Oldest first; the last is written to.
+    pub indices: Vec<String>,
+    #[serde(default)]
+    pub hidden: bool,
+    /// By name, each as an action of `POST /_aliases` takes it.
+    #[serde(default)]
+    pub aliases: Definitions,
+}
+
+/// The bytes of [`COUNTS`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// By index; every one that has a file.
+    pub indices: BTreeMap<String, Count>,
+}
+
+/// What an index's documents come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Count {
+    pub documents: u64,
+    /// Of their `_source`, as they are in the file.
+    pub bytes: u64,
+    pub hash: Hash,
+}
+
+impl Count {
+    /// Counts a document in. `source` as it is in the file.
+    pub fn add(&mut self, id: &str, routing: Option<&str>, source: &[u8]) {
+        self.documents += 1;
+        self.bytes += length(source);
+        self.hash.add(id, routing, source);
+    }
+
+    pub fn merge(&mut self, other: &Count) {
+        self.documents += other.documents;
+        self.bytes += other.bytes;
+        self.hash.0 = self.hash.0.wrapping_add(other.hash.0);
+    }
+}
+
+/// What documents come to in whatever order: the sum of the XXH3-128 of each, modulo 2^128. Of each the id, the routing and the
+/// bytes of `_source`. It is for accidents; whoever could forge it could not forge the repository's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hash(pub u128);
+
+impl Hash {
+    pub fn add(&mut self, id: &str, routing: Option<&str>, source: &[u8]) {
+        let mut hasher = Xxh3::new();
+        // Lengths in front: no two documents have the same bytes.
+        hasher.update(&length(id.as_bytes()).to_le_bytes());
+        hasher.update(id.as_bytes());
+        let routing_length = routing.map_or(u64::MAX, |routing| length(routing.as_bytes()));
+        hasher.update(&routing_length.to_le_bytes());
+        hasher.update(routing.unwrap_or_default().as_bytes());
+        hasher.update(source);
+        self.0 = self.0.wrapping_add(hasher.digest128());
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// 32 hexadecimal digits.
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16)
+            .map(Hash)
+            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no hash of documents")))
+    }
+}
+
+/// The artifact with an index's documents. Names of indices have no character that a file's cannot have.
+pub fn data_name(index: &str) -> String {
+    format!("{index}{DATA}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_the_documents_in_any_order() {
+        let mut one = Count::default();
+        one.add("a", None, b"{}");
+        one.add("b", Some("r"), b"{\"x\":1}");
+        let mut other = Count::default();
+        other.add("b", Some("r"), b"{\"x\":1}");
+        other.add("a", None, b"{}");
+        assert_eq!(one, other);
+        for (id, routing, source) in [("a", Some(""), "{}"), ("ar", None, "{}"), ("a", None, "{ }")] {
+            let mut wrong = Count::default();
+            wrong.add(id, routing, source.as_bytes());
+            wrong.add("b", Some("r"), b"{\"x\":1}");
+            assert_ne!(one.hash, wrong.hash, "{id} {routing:?} {source}");
+        }
+        let json = serde_json::to_string(&one).expect("serializable");
+        assert_eq!(serde_json::from_str::<Count>(&json).expect("readable"), one);
+    }
+
+    #[test]
+    fn definitions_stay_as_they_came() {
+        let text = r#"{"b":1.10,"a":18446744073709551616,"a":2}"#;
+        let definition: Definition = serde_json::from_str(text).expect("readable");
+        assert_eq!(serde_json::to_string(&definition).expect("serializable"), text);
+    }
+
+    #[test]
+    fn own_settings_are_whole_names() {
+        assert!(is_own_setting("index.uuid") && is_own_setting("index.version.created"));
+        assert!(!is_own_setting("index.versions") && !is_own_setting("index.number_of_shards"));
+    }
+}

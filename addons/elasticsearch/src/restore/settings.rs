@@ -1,0 +1,146 @@
+//! An index's settings: those it is made with, those it gets when its documents are in, and those that are the server's own.
+
+use coffer_addon::parameters::Patterns;
+use serde_json::{Map, Value, json};
+
+/// What a server says of an index and takes from nobody: of its making, or of what it was before.
+const OWN: [&str; 17] = [
+    "index.ccr",
+    "index.creation_date",
+    "index.creation_date_string",
+    "index.frozen",
+    "index.history.uuid",
+    "index.provided_name",
+    "index.remote_store",
+    "index.resize",
+    "index.routing.allocation.initial_recovery",
+    "index.search.throttled",
+    "index.shrink",
+    "index.split",
+    "index.store.snapshot",
+    "index.uuid",
+    "index.verified_before_close",
+    "index.version",
+    "index.xpack.ccr",
+];
+
+/// What would be in the way of documents, or change or remove them: set when they are in.
+const LATER: [&str; 8] = [
+    "index.auto_expand_replicas",
+    "index.blocks",
+    "index.default_pipeline",
+    "index.final_pipeline",
+    "index.lifecycle",
+    "index.number_of_replicas",
+    "index.plugins.index_state_management",
+    "index.refresh_interval",
+];
+
+/// A preference among Elasticsearch's tiers. Elsewhere it is the name of an attribute that no node has.
+const TIER: &str = "index.routing.allocation.include._tier_preference";
+
+/// What an index is made with, by flat names, and what it gets later.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    pub first: Map<String, Value>,
+    pub later: Map<String, Value>,
+}
+
+impl Settings {
+    /// From what a server said of an index: `{"index": {…}}`, flat or not.
+    pub fn new(said: &Value, omit: &Patterns, has_tiers: bool) -> Settings {
+        let mut flat = Map::new();
+        flatten("", said, &mut flat);
+        let mut settings = Settings::default();
+        for (name, value) in flat {
+            let is_type = name == "index.store.type" && value == "snapshot";
+            if is_in(&OWN, &name) || omit.matches(&name) || is_type || name == TIER && !has_tiers {
+                continue;
+            }
+            let place = if is_in(&LATER, &name) { &mut settings.later } else { &mut settings.first };
+            place.insert(name, value);
+        }
+        settings
+    }
+
+    /// Nothing is copied or made visible while documents come.
+    pub fn to_make(&self) -> Map<String, Value> {
+        let mut made = self.first.clone();
+        made.insert("index.refresh_interval".into(), "-1".into());
+        made.insert("index.number_of_replicas".into(), "0".into());
+        // A template of the server's may have one: what an index itself says counts for more.
+        made.insert("index.auto_expand_replicas".into(), "false".into());
+        made.insert("index.default_pipeline".into(), "_none".into());
+        made.insert("index.final_pipeline".into(), "_none".into());
+        made
+    }
+
+    /// When all documents are in: the dump's word on everything that [`Settings::to_make`] said, its default otherwise.
+    pub fn to_finish(&self) -> Map<String, Value> {
+        let mut finished = self.later.clone();
+        for name in [
+            "index.refresh_interval",
+            "index.number_of_replicas",
+            "index.auto_expand_replicas",
+            "index.default_pipeline",
+            "index.final_pipeline",
+        ] {
+            finished.entry(name).or_insert(Value::Null);
+        }
+        // It decides by itself.
+        if finished.get("index.auto_expand_replicas").is_some_and(|value| !value.is_null() && *value != json!("false")) {
+            finished.remove("index.number_of_replicas");
+        }
+        finished
+    }
+}
+
+fn is_in(names: &[&str], name: &str) -> bool {
+    names.iter().any(|own| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+fn flatten(prefix: &str, value: &Value, flat: &mut Map<String, Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let separator = if prefix.is_empty() { "" } else { "." };
+                flatten(&format!("{prefix}{separator}{name}"), value, flat);
+            }
+        }
+        _ => {
+            // Some say `index.` and some do not.
+            let name = if prefix.starts_with("index.") { prefix.into() } else { format!("index.{prefix}") };
+            flat.insert(name, value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_has_its_time() {
+        let said = json!({ "index": {
+            "uuid": "u", "version": { "created": "1" }, "creation_date": "1", "provided_name": "x", "number_of_shards": "3",
+            "number_of_replicas": "2", "refresh_interval": "7s", "blocks": { "write": "true" }, "versioned": "1",
+            "routing": { "allocation": { "include": { "_tier_preference": "data_content" }, "initial_recovery": { "_id": "x" } } },
+            "analysis": { "filter": { "s": { "type": "stop", "stopwords": ["a", "b"] } } }, "lifecycle": { "name": "p" } } });
+        let settings = Settings::new(&said, &["index.life*"].into_iter().collect(), false);
+        let first = json!({ "index.number_of_shards": "3", "index.versioned": "1",
+            "index.analysis.filter.s.type": "stop", "index.analysis.filter.s.stopwords": ["a", "b"] });
+        assert_eq!(Value::Object(settings.first.clone()), first);
+        let later =
+            json!({ "index.number_of_replicas": "2", "index.refresh_interval": "7s", "index.blocks.write": "true" });
+        assert_eq!(Value::Object(settings.later.clone()), later);
+        assert_eq!(settings.to_make()["index.refresh_interval"], "-1");
+        let finished = settings.to_finish();
+        assert_eq!((&finished["index.refresh_interval"], &finished["index.default_pipeline"]), (&json!("7s"), &Value::Null));
+        let tiers = Settings::new(&said, &Patterns::default(), true);
+        assert!(tiers.first.contains_key(TIER) && tiers.later.contains_key("index.lifecycle.name"));
+        let flat = json!({ "index.number_of_shards": "3", "auto_expand_replicas": "0-1" });
+        let flat = Settings::new(&flat, &Patterns::default(), true);
+        assert_eq!(Value::Object(flat.first.clone()), json!({ "index.number_of_shards": "3" }));
+        assert!(!flat.to_finish().contains_key("index.number_of_replicas"));
+    }
+}

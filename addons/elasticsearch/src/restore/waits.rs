@@ -1,0 +1,66 @@
+//! How long a server that has no time is waited for: longer each time, and all in all no longer than the operator says.
+
+use coffer_addon::host;
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// How often a request is repeated whose connection broke: it may have been the request that broke it.
+const LOST: u32 = 5;
+
+#[derive(Debug)]
+pub struct Waits {
+    next: Duration,
+    left: Duration,
+    lost: u32,
+}
+
+impl Waits {
+    pub fn new(patience: Duration) -> Waits {
+        Waits { next: FIRST, left: patience, lost: 0 }
+    }
+
+    /// Waits, for as long as the server asks for where it does. False: it has been long enough.
+    pub async fn wait(&mut self, asked: Option<Duration>) -> bool {
+        if self.left.is_zero() {
+            return false;
+        }
+        let wait = asked.unwrap_or_default().max(self.next).min(self.left);
+        self.left -= wait;
+        self.next = (self.next * 2).min(LONGEST);
+        host::sleep(wait).await;
+        true
+    }
+
+    /// The same after a request that has no answer.
+    pub async fn wait_lost(&mut self) -> bool {
+        self.lost += 1;
+        self.lost <= LOST && self.wait(None).await
+    }
+
+    /// It got on: what comes next is waited for from the start.
+    pub fn reset(&mut self, patience: Duration) {
+        *self = Waits::new(patience);
+    }
+}
+
+/// What `Retry-After` says in seconds; a date is not worth it.
+pub fn asked(header: Option<&str>) -> Option<Duration> {
+    header.and_then(|text| text.trim().parse().ok()).map(|seconds: u32| Duration::from_secs(seconds.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn patience_has_an_end() {
+        let mut waits = Waits::new(Duration::from_millis(4));
+        assert!(waits.wait(None).await && !waits.wait(None).await);
+        waits.reset(Duration::from_millis(2));
+        assert!(waits.wait_lost().await && !waits.wait_lost().await);
+        assert_eq!(asked(Some("3")), Some(Duration::from_secs(3)));
+        assert_eq!(asked(Some("Fri, 31 Dec 1999 23:59:59 GMT")), None);
+    }
+}
