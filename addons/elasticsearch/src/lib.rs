@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`client`] | requests, and what refusals mean |
 //! | [`layout`] | what a dump consists of |
+//! | [`restore`] | from multielasticdump's files into a server |
 //! | [`wait`] | the function that waits for the server |
 
 pub mod client;
 pub mod layout;
+pub mod restore;
 pub mod wait;
 
 pub use client::Client;
@@ -29,6 +31,11 @@ pub fn addon() -> Addon {
         .function(serves(
             Function::action("elasticsearch-wait-ready", wait::wait_ready)
                 .description("Waits until the server takes logins and answers"),
+        ))
+        .function(serves(
+            Function::sink("elasticsearch-restore", restore::restore)
+                .description("Restores a dump of elasticsearch-dump, or files of elasticdump")
+                .first(layout::INDEX),
         ))
 }
 

@@ -177,7 +177,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_its_kind() {
-        assert_eq!(refusal(403, br#"{"error":{"type":"security_exception","reason":"secret"},"status":403}"#), "403 security_exception");
+        assert_eq!(
+            refusal(403, br#"{"error":{"type":"security_exception","reason":"secret"},"status":403}"#),
+            "403 security_exception"
+        );
         assert_eq!(refusal(413, b"<html>secret"), "status 413");
         assert_eq!(refusal(401, br#"{"error":"secret"}"#), "status 401");
     }

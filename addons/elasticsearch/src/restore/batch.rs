@@ -20,6 +20,8 @@ pub struct Action {
 pub struct Item {
     /// Of its line in the file, from 1.
     pub number: u64,
+    /// The bytes of its `_source`.
+    pub source: u64,
     bytes: Range<usize>,
 }
 
@@ -76,7 +78,8 @@ impl Batch {
         push("}}\n");
         push(source.get());
         push("\n");
-        self.items.push(Item { number, bytes: start..self.bytes.len() });
+        let length = u64::try_from(source.get().len()).unwrap_or(u64::MAX);
+        self.items.push(Item { number, source: length, bytes: start..self.bytes.len() });
         Ok(())
     }
 
@@ -86,7 +89,7 @@ impl Batch {
         for item in places.into_iter().filter_map(|place| self.items.get(place)) {
             let start = some.bytes.len();
             some.bytes.extend_from_slice(self.bytes.get(item.bytes.clone()).unwrap_or_default());
-            some.items.push(Item { number: item.number, bytes: start..some.bytes.len() });
+            some.items.push(Item { bytes: start..some.bytes.len(), ..item.clone() });
         }
         some
     }
@@ -95,6 +98,11 @@ impl Batch {
     pub fn split(&self) -> [Batch; 2] {
         let middle = self.items.len().div_ceil(2);
         [self.only(0..middle), self.only(middle..self.items.len())]
+    }
+
+    /// The bytes of `_source` of all of them.
+    pub fn source(&self) -> u64 {
+        self.items.iter().map(|item| item.source).sum()
     }
 
     /// For errors: which lines it has.

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_documents_parts_stand_as_they_stood() {
-        let text = r#"{"_index":"i","_id":"\u00fc","_score":1,"_source":{"a": 1.0,"a":12345678901234567890123}, "x":[]}"#;
+        let text =
+            r#"{"_index":"i","_id":"\u00fc","_score":1,"_source":{"a": 1.0,"a":12345678901234567890123}, "x":[]}"#;
         let line = Line::parse(text.as_bytes(), "i.json", 1).expect("read");
         assert_eq!(line.source.map(RawValue::get), Some(r#"{"a": 1.0,"a":12345678901234567890123}"#));
         assert_eq!((line.id.map(RawValue::get), line.id.and_then(self::text)), (Some(r#""\u00fc""#), Some("ü".into())));

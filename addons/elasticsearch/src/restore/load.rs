@@ -6,6 +6,7 @@ use super::budget::Budget;
 use super::lines::{Line, Lines};
 use super::problems::Problems;
 use super::waits::{Waits, asked};
+use crate::layout::Count;
 use coffer_addon::http::{Http, Request, Response, segment};
 use coffer_addon::work::Tally;
 use coffer_addon::{Context as _, Error, Incoming, Result};
@@ -13,6 +14,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::try_join_all;
 use futures::lock::Mutex;
+use serde_json::value::RawValue;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,8 +42,24 @@ pub struct Filling {
     pub file: String,
     pub action: Action,
     pub read: RefCell<Count>,
+    /// Of the bytes that were sent.
+    under_way: Budget,
     /// Those that the server has said to have.
     pub indexed: Cell<u64>,
+}
+
+impl Filling {
+    /// Waits until everything that was read is in.
+    pub async fn idle(&self) {
+        self.under_way.idle().await;
+    }
+
+    fn note(&self, line: &Line<'_>) {
+        let text = |raw: Option<&RawValue>| raw.and_then(super::lines::text);
+        let (id, routing) = (text(line.id), text(line.routing));
+        let source = line.source.map(RawValue::get).unwrap_or_default();
+        self.read.borrow_mut().add(&id.unwrap_or_default(), routing.as_deref(), source.as_bytes());
+    }
 }
 
 /// Documents that are indexed together.
@@ -53,6 +71,7 @@ struct Job {
 
 pub struct Loader<'a> {
     pub problems: &'a Problems,
+    /// Of documents that the server has said to have, and of their `_source`.
     pub tally: Tally,
     http: Http,
     patience: Duration,
@@ -84,6 +103,7 @@ impl<'a> Loader<'a> {
             file: file.into(),
             action,
             read: RefCell::default(),
+            under_way: Budget::new(usize::MAX),
             indexed: Cell::new(0),
         });
         self.fillings.borrow_mut().push(filling.clone());
@@ -91,7 +111,11 @@ impl<'a> Loader<'a> {
     }
 
     /// All of an artifact's documents, each to where `fill` says.
-    pub async fn file(&self, incoming: &mut Incoming, mut fill: impl FnMut(&Line<'_>) -> Result<Rc<Filling>>) -> Result<()> {
+    pub async fn file(
+        &self,
+        incoming: &mut Incoming,
+        mut fill: impl FnMut(&Line<'_>) -> Result<Rc<Filling>>,
+    ) -> Result<()> {
         let file = incoming.artifact.name.clone();
         let mut lines = Lines::new(incoming);
         let mut open: Option<(Rc<Filling>, Batch)> = None;
@@ -110,7 +134,7 @@ impl<'a> Loader<'a> {
             {
                 self.send(filling, batch).await;
             }
-            filling.read.borrow_mut().add(&line);
+            filling.note(&line);
             let (filling, batch) = open.get_or_insert_with(|| (filling.clone(), Batch::default()));
             batch.add(&filling.action, &line, number).context(|| file.clone())?;
         }
@@ -124,6 +148,7 @@ impl<'a> Loader<'a> {
     async fn send(&self, filling: Rc<Filling>, batch: Batch) {
         let size = batch.bytes.len();
         self.budget.take(size).await;
+        filling.under_way.take(size).await;
         if let Some(sender) = &*self.sender.borrow() {
             // The other end lives as long as this does.
             let _ = sender.unbounded_send(Job { filling, batch, size });
@@ -156,6 +181,7 @@ impl<'a> Loader<'a> {
             let Some(Job { filling, batch, size }) = job else { return Ok(()) };
             let failed = || format!("unable to restore {} into {}", filling.file, filling.target);
             self.index(&filling, batch).await.context(failed)?;
+            filling.under_way.give(size);
             self.budget.give(size);
         }
     }
@@ -208,7 +234,7 @@ impl<'a> Loader<'a> {
             return Ok(());
         }
         Err(Error::Unavailable(format!(
-            "{}: the server has had no time for {:?} ({why}); set a longer patience, or less jobs",
+            "{}: the server has had no time for {:?} ({why}); set a longer patience or fewer jobs",
             batch.lines(),
             self.patience
         )))
@@ -220,9 +246,10 @@ impl<'a> Loader<'a> {
         let count = outcomes.indexed + outcomes.known;
         filling.indexed.set(filling.indexed.get() + count);
         self.tally.add_rows(count);
-        self.tally.add_bytes((batch.bytes.len() - again.bytes.len()) as u64);
-        for (place, why) in outcomes.refused {
-            let number = batch.items.get(place).map_or(0, |item| item.number);
+        let refused = batch.only(outcomes.refused.iter().map(|(place, _)| *place));
+        self.tally.add_bytes(batch.source() - again.source() - refused.source());
+        for (item, (_, why)) in refused.items.iter().zip(outcomes.refused) {
+            let number = item.number;
             let Filling { file, target, .. } = filling;
             self.problems.add(Error::Failed(format!("line {number} of {file} was refused by {target}: {why}")))?;
         }

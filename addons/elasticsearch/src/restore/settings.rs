@@ -88,7 +88,8 @@ impl Settings {
             finished.entry(name).or_insert(Value::Null);
         }
         // It decides by itself.
-        if finished.get("index.auto_expand_replicas").is_some_and(|value| !value.is_null() && *value != json!("false")) {
+        if finished.get("index.auto_expand_replicas").is_some_and(|value| !value.is_null() && *value != json!("false"))
+        {
             finished.remove("index.number_of_replicas");
         }
         finished
@@ -135,7 +136,10 @@ mod tests {
         assert_eq!(Value::Object(settings.later.clone()), later);
         assert_eq!(settings.to_make()["index.refresh_interval"], "-1");
         let finished = settings.to_finish();
-        assert_eq!((&finished["index.refresh_interval"], &finished["index.default_pipeline"]), (&json!("7s"), &Value::Null));
+        assert_eq!(
+            (&finished["index.refresh_interval"], &finished["index.default_pipeline"]),
+            (&json!("7s"), &Value::Null)
+        );
         let tiers = Settings::new(&said, &Patterns::default(), true);
         assert!(tiers.first.contains_key(TIER) && tiers.later.contains_key("index.lifecycle.name"));
         let flat = json!({ "index.number_of_shards": "3", "auto_expand_replicas": "0-1" });

@@ -1,0 +1,279 @@
+//! A dump with its index: of elasticsearch-dump.
+
+use super::batch::Action;
+use super::cluster::Cluster;
+use super::load::{Filling, Loader};
+use super::parameters::Restore;
+use super::plan::{Plan, Stream};
+use super::target;
+use crate::client::Client;
+use crate::layout::{
+    ALIAS, ANALYZER, COUNTS, Count, Counts, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, TEMPLATE,
+};
+use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, omitted};
+use futures::future::try_join_all;
+use futures::lock::Mutex;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Artifacts that are read side by side: each has buffers of its own. What keeps the server busy is their batches.
+const AT_ONCE: usize = 2;
+
+pub async fn read(incoming: &mut Incoming) -> Result<Index> {
+    parse(&incoming.read_all(MAX_INDEX).await?, INDEX)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], file: &str) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("{file} is unreadable: {error}"));
+    let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+    if format != FORMAT {
+        return Err(Error::Unsupported(format!(
+            "{file} is of format {format}, and this version knows {FORMAT}; restore with the version that dumped"
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(unreadable)
+}
+
+/// What an artifact of the dump is for.
+enum File<'a> {
+    /// The documents of an index, by its name in the dump, and where they go.
+    Index(&'a str, &'a str),
+    /// The documents of a data stream's index, and which of its indices that is.
+    Stream(&'a StreamFill<'a>, usize),
+    LeftOut,
+}
+
+struct StreamFill<'a> {
+    stream: &'a Stream,
+    /// The place of the index that is written to. Held by whoever writes: one index is filled at a time, so that each has what
+    /// it had, as far as files come in that order.
+    generation: Mutex<usize>,
+}
+
+pub async fn restore(
+    client: &Client,
+    inbox: &Inbox,
+    parameters: &Restore,
+    loader: &Loader<'_>,
+    index: &Index,
+) -> Result<Plan> {
+    announce(index);
+    let plan = Plan::new(index, parameters, client.version())?;
+    let cluster = Cluster::look(client, index, parameters).await?;
+    let found = target::look(client, &plan, parameters).await?;
+    if plan.makes {
+        cluster.put_before(client).await?;
+        target::clear(client, &found).await?;
+        for index in &plan.indices {
+            target::make(client, index).await?;
+        }
+        cluster.put_templates(client).await?;
+        for stream in &plan.streams {
+            target::make_stream(client, stream).await?;
+        }
+    }
+    let streams: Vec<StreamFill> =
+        plan.streams.iter().map(|stream| StreamFill { stream, generation: Mutex::new(0) }).collect();
+    let reading = Reading {
+        client,
+        inbox,
+        loader,
+        files: files(&plan, &streams)?,
+        types: client.version().has_types(),
+        seen: RefCell::default(),
+        filled: RefCell::default(),
+        counts: RefCell::default(),
+        turn: Mutex::new(()),
+    };
+    try_join_all((0..AT_ONCE).map(|_| reading.read())).await?;
+    reading.check(index, &plan)?;
+    loader.idle().await;
+    for stream in &streams {
+        reading
+            .reach(stream, stream.stream.indices.len().saturating_sub(1), &mut *stream.generation.lock().await)
+            .await?;
+    }
+    Ok(plan)
+}
+
+fn announce(index: &Index) {
+    if let Some(filtered) = &index.filtered {
+        coffer_addon::info!("the dump has not all that the server had: {filtered}");
+    }
+    if !index.omitted.is_empty() {
+        coffer_addon::warn!("the dump lacks {}", omitted::line(&index.omitted));
+    }
+}
+
+fn files<'a>(plan: &'a Plan, streams: &'a [StreamFill<'a>]) -> Result<BTreeMap<&'a str, File<'a>>> {
+    let indices = plan.indices.iter().filter_map(|index| {
+        index.file.as_deref().map(|file| (file, File::Index(index.name.as_str(), index.target.as_str())))
+    });
+    let of_streams = streams.iter().flat_map(|fill| {
+        let files = fill.stream.files.iter().enumerate();
+        files.filter_map(move |(place, file)| file.as_deref().map(|file| (file, File::Stream(fill, place))))
+    });
+    let left_out = plan.left_out.values().flatten().map(|file| (file.as_str(), File::LeftOut));
+    let mut files = BTreeMap::new();
+    for (name, file) in indices.chain(of_streams).chain(left_out) {
+        if files.insert(name, file).is_some() {
+            return Err(Error::Corrupt(format!("{INDEX} has {name} twice")));
+        }
+    }
+    Ok(files)
+}
+
+struct Reading<'a> {
+    client: &'a Client,
+    inbox: &'a Inbox,
+    loader: &'a Loader<'a>,
+    files: BTreeMap<&'a str, File<'a>>,
+    types: bool,
+    seen: RefCell<BTreeSet<String>>,
+    /// What was read, by the index's name in the dump.
+    filled: RefCell<BTreeMap<String, Count>>,
+    counts: RefCell<Option<Counts>>,
+    /// One asks for an artifact at a time.
+    turn: Mutex<()>,
+}
+
+impl Reading<'_> {
+    async fn read(&self) -> Result<()> {
+        loop {
+            let turn = self.turn.lock().await;
+            let incoming = self.inbox.next().await;
+            drop(turn);
+            let Some(incoming) = incoming else { return Ok(()) };
+            let name = incoming.artifact.name.clone();
+            if !self.seen.borrow_mut().insert(name.clone()) {
+                return Err(Error::Corrupt(format!("{name} came twice")));
+            }
+            self.file(&name, incoming).await?;
+        }
+    }
+
+    async fn file(&self, name: &str, mut incoming: Incoming) -> Result<()> {
+        match self.files.get(name) {
+            Some(File::Index(index, target)) => {
+                let action = Action { has_type: self.types, keeps_versions: true, is_create: false };
+                let filling = self.fill(target, name, action, &mut incoming).await?;
+                self.filled.borrow_mut().insert((*index).into(), *filling.read.borrow());
+            }
+            Some(File::Stream(fill, place)) => {
+                let mut generation = fill.generation.lock().await;
+                self.reach(fill, *place, &mut generation).await?;
+                let action = Action { is_create: true, ..Action::default() };
+                let filling = self.fill(&fill.stream.target, name, action, &mut incoming).await?;
+                // What comes next may be another index's.
+                filling.idle().await;
+                let index = fill.stream.indices.get(*place).cloned().unwrap_or_default();
+                self.filled.borrow_mut().insert(index, *filling.read.borrow());
+            }
+            Some(File::LeftOut) => drain(&mut incoming).await?,
+            None if name == COUNTS => {
+                let counts = parse(&incoming.read_all(MAX_INDEX).await?, COUNTS)?;
+                self.counts.replace(Some(counts));
+            }
+            // The index has all that they have.
+            None if [MAPPING, SETTINGS, ANALYZER, ALIAS, TEMPLATE].iter().any(|end| name.ends_with(end)) => {
+                drain(&mut incoming).await?;
+            }
+            None => return Err(Error::Corrupt(format!("{name} is nothing that {INDEX} knows of"))),
+        }
+        Ok(())
+    }
+
+    async fn fill(
+        &self,
+        target: &str,
+        file: &str,
+        action: Action,
+        incoming: &mut Incoming,
+    ) -> Result<std::rc::Rc<Filling>> {
+        let filling = self.loader.fill(target, file, action);
+        self.loader.file(incoming, |_| Ok(filling.clone())).await?;
+        Ok(filling)
+    }
+
+    /// Gives a stream as many indices as it takes to write to the one at this place.
+    async fn reach(&self, fill: &StreamFill<'_>, place: usize, generation: &mut usize) -> Result<()> {
+        while *generation < place {
+            target::roll_over(self.client, &fill.stream.target).await?;
+            *generation += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether everything came, and is what it was.
+    fn check(&self, index: &Index, plan: &Plan) -> Result<()> {
+        let seen = self.seen.borrow();
+        let wanted = self.files.iter().filter(|(_, file)| !matches!(file, File::LeftOut));
+        let missing: Vec<&str> = wanted.map(|(name, _)| *name).filter(|name| !seen.contains(*name)).collect();
+        if !missing.is_empty() {
+            return Err(Error::Corrupt(format!("{} did not come: the dump is not whole", omitted::line(missing))));
+        }
+        let counts = self.counts.borrow();
+        let Some(counts) = &*counts else {
+            if !index.data {
+                return Ok(());
+            }
+            return Err(Error::Corrupt(format!("{COUNTS} did not come: the dump is not whole")));
+        };
+        for (name, read) in &*self.filled.borrow() {
+            let Some(expected) = counts.indices.get(name) else {
+                return Err(Error::Corrupt(format!("{COUNTS} says nothing of {name}")));
+            };
+            compare(name, read, expected).context(|| INDEX)?;
+        }
+        let unread = counts
+            .indices
+            .keys()
+            .find(|name| !self.filled.borrow().contains_key(*name) && !plan.left_out.contains_key(*name));
+        match unread {
+            None => Ok(()),
+            Some(name) => Err(Error::Corrupt(format!("{COUNTS} has {name}, and {INDEX} does not"))),
+        }
+    }
+}
+
+/// What was read of an index against what the dump says of it.
+fn compare(name: &str, read: &Count, expected: &Count) -> Result<()> {
+    if read.documents != expected.documents || read.bytes != expected.bytes {
+        return Err(Error::Corrupt(format!(
+            "{name} has {} documents of {} bytes, and the dump had {} of {}: it is not whole",
+            read.documents, read.bytes, expected.documents, expected.bytes
+        )));
+    }
+    if read.hash != expected.hash {
+        return Err(Error::Corrupt(format!("{name}: its documents are not those of the dump (by their hash)")));
+    }
+    Ok(())
+}
+
+/// What is not wanted.
+pub async fn drain(incoming: &mut Incoming) -> Result<()> {
+    while incoming.fill().await? > 0 {
+        incoming.consume(usize::MAX);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_another_format_is_for_another_version() {
+        let parse = |text: &str| parse::<Index>(text.as_bytes(), INDEX);
+        assert!(matches!(parse(r#"{"format": 9}"#), Err(Error::Unsupported(text)) if text.contains("format 9")));
+        for wrong in ["", "{}", r#"{"format": 1}"#] {
+            assert!(matches!(parse(wrong), Err(Error::Corrupt(_))), "{wrong}");
+        }
+    }
+}

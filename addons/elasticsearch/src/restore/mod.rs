@@ -1,0 +1,92 @@
+//! elasticsearch-restore: a sink that makes indices from a dump: from one of elasticsearch-dump, or from files of stock
+//! elasticdump and multielasticdump.
+//!
+//! Everything that could be in the way is looked at first; then policies, pipelines and scripts are put, indices made, and
+//! templates put, which are not to change those indices. Documents go in as their files arrive. Then come counts, settings
+//! that would have been in the documents' way, aliases, and closed indices are closed.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`indexed`] | a dump of ours, from its first artifact to its last |
+//! | [`plan`], [`rename`], [`settings`] | what of it is restored, and as what |
+//! | [`cluster`], [`target`] | templates and the like, indices and data streams on the server |
+//! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
+
+mod answer;
+mod batch;
+mod budget;
+mod cluster;
+mod indexed;
+mod lines;
+mod load;
+mod parameters;
+mod plan;
+mod problems;
+mod rename;
+mod settings;
+mod target;
+mod waits;
+
+pub use parameters::Restore;
+pub use rename::Rename;
+
+use crate::client::Client;
+use crate::layout::{INDEX, Index};
+use coffer_addon::work::Tally;
+use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result};
+use load::Loader;
+use plan::Plan;
+use problems::Problems;
+
+enum Input {
+    Indexed(Box<Index>),
+    Foreign(Incoming),
+}
+
+pub async fn restore(application: Application, inbox: Inbox, parameters: Restore) -> Result<Report> {
+    let client = Client::connect(application.http()).await?;
+    let input = open(&inbox).await?;
+    let problems = Problems::new(parameters.collect_errors);
+    let jobs = parameters.jobs.up_to(usize::MAX);
+    let loader = Loader::new(client.http().clone(), &problems, Tally::new(None), jobs, parameters.patience.0);
+    let read = async {
+        let plan = match &input {
+            Input::Indexed(index) => indexed::restore(&client, &inbox, &parameters, &loader, index).await?,
+            Input::Foreign(first) => {
+                return Err(Error::Unsupported(format!("{} came first, and not {INDEX}", first.artifact.name)));
+            }
+        };
+        loader.close();
+        Ok(plan)
+    };
+    let (plan, ()) = futures::try_join!(read, loader.run(jobs))?;
+    target::check_counts(&client, &loader, plan.targets()).await?;
+    if plan.makes {
+        target::finish(&client, &plan, &parameters).await?;
+    }
+    problems.check()?;
+    Ok(report(&client, &loader, &plan))
+}
+
+/// By the first artifact's name.
+async fn open(inbox: &Inbox) -> Result<Input> {
+    let Some(mut first) = inbox.next().await else {
+        return Err(Error::Corrupt(format!("there is nothing to restore: neither {INDEX} nor any other file came")));
+    };
+    if first.artifact.name == INDEX {
+        return Ok(Input::Indexed(Box::new(indexed::read(&mut first).await?)));
+    }
+    Ok(Input::Foreign(first))
+}
+
+fn report(client: &Client, loader: &Loader<'_>, plan: &Plan) -> Report {
+    let tally = &loader.tally;
+    let backing = plan.streams.iter().map(|stream| stream.indices.len()).sum::<usize>();
+    let tables = plan.indices.len() + backing;
+    let report = Report::new().fact("serverVersion", &client.version().text).fact("dataStreams", plan.streams.len());
+    // What was left out is missing in them: they are not to be compared with the dump's.
+    match plan.left_out.is_empty() {
+        true => report.fact("tables", tables).fact("rows", tally.rows()).fact("bytes", tally.bytes()),
+        false => report.fact("indices", tables).fact("documents", tally.rows()),
+    }
+}

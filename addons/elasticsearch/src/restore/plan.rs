@@ -1,0 +1,212 @@
+//! What of a dump is restored, and under which names: decided from its index alone.
+
+use super::parameters::Restore;
+use super::settings::Settings;
+use crate::client::Version;
+use crate::layout::{DataStream, Definition, Definitions, Index, IndexDefinition};
+use coffer_addon::{Error, Result, omitted};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An index that is made, or used where the dump has documents alone.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// In the dump.
+    pub name: String,
+    /// On the server.
+    pub target: String,
+    pub settings: Settings,
+    /// As the server takes them.
+    pub mappings: Option<Definition>,
+    pub aliases: Definitions,
+    pub is_closed: bool,
+    /// The artifact with its documents.
+    pub file: Option<String>,
+}
+
+/// A data stream that is made.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    pub name: String,
+    pub target: String,
+    pub aliases: Definitions,
+    /// Files by the place of their index among the stream's, oldest first; one that was not dumped has none.
+    pub files: Vec<Option<String>>,
+    /// The names of its indices in the dump.
+    pub indices: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Whether indices are made; otherwise they have to be there.
+    pub makes: bool,
+    pub indices: Vec<Planned>,
+    pub streams: Vec<Stream>,
+    /// What a filter leaves out: indices with the names of their files.
+    pub left_out: BTreeMap<String, Option<String>>,
+}
+
+impl Plan {
+    pub fn new(index: &Index, parameters: &Restore, version: &Version) -> Result<Plan> {
+        let mut plan = Plan { makes: index.schema, ..Plan::default() };
+        let by_name: BTreeMap<&str, &IndexDefinition> =
+            index.indices.iter().map(|index| (index.name.as_str(), index)).collect();
+        let backs: BTreeMap<&str, &str> = index
+            .data_streams
+            .iter()
+            .flat_map(|stream| stream.indices.iter().map(|index| (index.as_str(), stream.name.as_str())))
+            .collect();
+        for stream in &index.data_streams {
+            if parameters.selects(&stream.name) {
+                plan.streams.push(planned_stream(stream, parameters, &by_name));
+            } else {
+                let file = |name: &String| by_name.get(name.as_str()).and_then(|index| index.file.clone());
+                plan.left_out.extend(stream.indices.iter().map(|name| (name.clone(), file(name))));
+            }
+        }
+        for index in &index.indices {
+            // Of a stream that is not in the dump it is an index like others.
+            if backs.contains_key(index.name.as_str()) {
+                continue;
+            }
+            if parameters.selects(&index.name) {
+                plan.indices.push(planned(index, parameters, version)?);
+            } else {
+                plan.left_out.insert(index.name.clone(), index.file.clone());
+            }
+        }
+        plan.check_names(index, parameters)?;
+        Ok(plan)
+    }
+
+    /// Names on the server, of indices and of data streams.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let streams = self.streams.iter().map(|stream| stream.target.as_str());
+        self.indices.iter().map(|index| index.target.as_str()).chain(streams)
+    }
+
+    /// Parameters that name what the dump does not have, and names that two would have.
+    fn check_names(&self, index: &Index, parameters: &Restore) -> Result<()> {
+        let indices = index.indices.iter().map(|index| index.name.as_str());
+        let streams = index.data_streams.iter().map(|stream| stream.name.as_str());
+        let names: Vec<&str> = indices.chain(streams).collect();
+        let unknown = |what: &str, patterns: Vec<&str>| {
+            Error::InvalidParameter(format!(
+                "{what}: the dump has no index or data stream like {}, only {}",
+                patterns.join(", "),
+                omitted::line(&names)
+            ))
+        };
+        let unmatched = parameters.include.without_match(&names);
+        if !unmatched.is_empty() {
+            return Err(unknown("include", unmatched));
+        }
+        let aliases = index.indices.iter().flat_map(|index| index.aliases.keys());
+        let aliases = aliases.chain(index.data_streams.iter().flat_map(|stream| stream.aliases.keys()));
+        let all: Vec<&str> = names.iter().copied().chain(aliases.map(String::as_str)).collect();
+        let unmatched = parameters.rename.without_match(&all);
+        if !unmatched.is_empty() {
+            return Err(unknown("rename", unmatched));
+        }
+        // A copy leaves them out of the dump already.
+        let unmatched = parameters.exclude.without_match(&names);
+        if !unmatched.is_empty() {
+            coffer_addon::warn!("exclude: the dump has no index or data stream like {}", unmatched.join(", "));
+        }
+        let mut targets = BTreeSet::new();
+        if let Some(twice) = self.targets().find(|target| !targets.insert(*target)) {
+            return Err(Error::InvalidParameter(format!("rename: two indices or data streams would become {twice}")));
+        }
+        if !self.left_out.is_empty() {
+            coffer_addon::info!("not restored: {}", omitted::line(self.left_out.keys()));
+        }
+        Ok(())
+    }
+}
+
+fn planned_stream(stream: &DataStream, parameters: &Restore, by_name: &BTreeMap<&str, &IndexDefinition>) -> Stream {
+    let file = |name: &String| by_name.get(name.as_str()).and_then(|index| index.file.clone());
+    Stream {
+        name: stream.name.clone(),
+        target: parameters.rename.of(&stream.name).into_owned(),
+        aliases: stream.aliases.clone(),
+        files: stream.indices.iter().map(file).collect(),
+        indices: stream.indices.clone(),
+    }
+}
+
+/// An index of the dump as this server takes it.
+pub fn planned(index: &IndexDefinition, parameters: &Restore, version: &Version) -> Result<Planned> {
+    let mut said: Map<String, Value> = index.settings.clone().into_iter().collect();
+    for name in ["index.lifecycle.rollover_alias", "index.plugins.index_state_management.rollover_alias"] {
+        if let Some(Value::String(alias)) = said.get_mut(name) {
+            *alias = parameters.rename.of(alias).into_owned();
+        }
+    }
+    let has_tiers = version.is_elasticsearch() && version.is_since(7, 10) && !version.oss;
+    let mappings = index.mappings.as_ref().map(|mappings| typed(mappings, version.has_types()));
+    let mappings = mappings.transpose().map_err(|error| error.context(format!("the mapping of {}", index.name)))?;
+    Ok(Planned {
+        name: index.name.clone(),
+        target: parameters.rename.of(&index.name).into_owned(),
+        settings: Settings::new(&Value::Object(said), &parameters.omit_settings, has_tiers),
+        mappings,
+        aliases: index.aliases.clone(),
+        is_closed: index.closed,
+        file: index.file.clone(),
+    })
+}
+
+/// A mapping with its type in between, or without, whatever the server wants.
+fn typed(mappings: &Definition, wants_type: bool) -> Result<Definition> {
+    /// What a mapping without a type begins with; no type is called so.
+    const ROOT: [&str; 15] = [
+        "_data_stream_timestamp",
+        "_doc_count",
+        "_field_names",
+        "_meta",
+        "_routing",
+        "_size",
+        "_source",
+        "date_detection",
+        "dynamic",
+        "dynamic_date_formats",
+        "dynamic_templates",
+        "numeric_detection",
+        "properties",
+        "runtime",
+        "subobjects",
+    ];
+    let parts: BTreeMap<String, Definition> = serde_json::from_str(mappings.text())?;
+    let is_typed = !parts.is_empty() && parts.keys().all(|name| !ROOT.contains(&name.as_str()));
+    let to_definition = |value: &BTreeMap<&str, &Definition>| -> Result<Definition> {
+        Ok(Definition(serde_json::value::to_raw_value(value)?))
+    };
+    match (is_typed, wants_type) {
+        (true, false) => match (parts.len(), parts.into_values().next()) {
+            (1, Some(only)) => Ok(only),
+            _ => Err(Error::Unsupported("it has several types, which this server does not take".into())),
+        },
+        (false, true) => to_definition(&BTreeMap::from([("_doc", mappings)])),
+        _ => Ok(mappings.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_there_where_it_has_to_be() {
+        let of = |text: &str| serde_json::from_str::<Definition>(text).expect("JSON");
+        let (plain, with) =
+            (r#"{"properties":{"a":{"type":"long"}}}"#, r#"{"_doc":{"properties":{"a":{"type":"long"}}}}"#);
+        for (text, wants_type, wanted) in
+            [(plain, false, plain), (with, false, plain), (plain, true, with), (with, true, with)]
+        {
+            assert_eq!(typed(&of(text), wants_type), Ok(of(wanted)));
+        }
+        assert_eq!(typed(&of("{}"), false), Ok(of("{}")));
+        assert!(typed(&of(r#"{"a":{},"b":{}}"#), false).is_err());
+    }
+}
