@@ -173,7 +173,7 @@ pub struct IndexDefinition {
     /// The data stream that it backs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_stream: Option<String>,
-    /// It has a definition and no documents in the dump.
+    /// It is to be closed at the end of a restore. It has documents only where `openClosed` was set.
     #[serde(default)]
     pub closed: bool,
     /// Flat (`index.number_of_shards`), without [`OWN_SETTINGS`]; values are texts or lists of them.

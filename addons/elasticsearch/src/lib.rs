@@ -3,12 +3,17 @@
 //! | module | what |
 //! |---|---|
 //! | [`client`] | requests, and what refusals mean |
+//! | [`catalog`] | what a cluster has |
+//! | [`dump`], [`parameters`] | from a server into multielasticdump's files |
 //! | [`layout`] | what a dump consists of |
 //! | [`restore`] | from multielasticdump's files into a server |
 //! | [`wait`] | the function that waits for the server |
 
+pub mod catalog;
 pub mod client;
+pub mod dump;
 pub mod layout;
+pub mod parameters;
 pub mod restore;
 pub mod wait;
 
@@ -31,6 +36,11 @@ pub fn addon() -> Addon {
         .function(serves(
             Function::action("elasticsearch-wait-ready", wait::wait_ready)
                 .description("Waits until the server takes logins and answers"),
+        ))
+        .function(serves(
+            Function::source("elasticsearch-dump", dump::dump).description(
+                "Dumps indices and data streams: documents as they are, definitions, templates, pipelines",
+            ),
         ))
         .function(serves(
             Function::sink("elasticsearch-restore", restore::restore)

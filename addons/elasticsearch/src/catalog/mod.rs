@@ -1,0 +1,175 @@
+//! What a cluster has: indices and what is around them.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`around`] | templates, pipelines, scripts, policies, settings of the cluster |
+//! | [`lossy`] | indices whose documents cannot be had as they were indexed |
+//! | [`selection`] | which of it is dumped |
+
+pub mod around;
+pub mod lossy;
+pub mod selection;
+
+use crate::client::{Body, Client, Refusal, what};
+use crate::layout::{DataStream, Definition, Definitions, IndexDefinition, is_own_setting};
+use coffer_addon::Result;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// An index and what a dump has to know of it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub definition: IndexDefinition,
+    /// Hidden by its settings or by its name.
+    pub hidden: bool,
+    pub shards: u32,
+    /// Of its primaries, as far as the server knows.
+    pub bytes: u64,
+    /// With nested ones: an upper limit.
+    pub documents: u64,
+}
+
+impl Found {
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// A setting that is a text, e.g. `index.mode`.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.definition.settings.get(name).and_then(Value::as_str)
+    }
+}
+
+#[derive(Deserialize)]
+struct Described {
+    #[serde(default)]
+    aliases: Definitions,
+    mappings: Option<Definition>,
+    #[serde(default)]
+    settings: BTreeMap<String, Value>,
+    data_stream: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    index: String,
+    status: Option<String>,
+    #[serde(rename = "docs.count")]
+    documents: Option<String>,
+    #[serde(rename = "pri.store.size")]
+    bytes: Option<String>,
+}
+
+/// All indices, by name.
+pub async fn indices(client: &Client) -> Result<Vec<Found>> {
+    let described: BTreeMap<String, Described> = client.get("/_all?flat_settings=true&expand_wildcards=all").await?;
+    let path = "/_cat/indices?format=json&bytes=b&expand_wildcards=all&h=index,status,docs.count,pri.store.size";
+    let rows: Vec<Row> = client.get(path).await?;
+    let mut rows: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.index.clone(), row)).collect();
+    Ok(described.into_iter().map(|(name, described)| found(rows.remove(&name), name, described)).collect())
+}
+
+fn found(row: Option<Row>, name: String, described: Described) -> Found {
+    let Described { aliases, mappings, mut settings, data_stream } = described;
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let is_empty = mappings.as_ref().is_some_and(|mappings| mappings.text() == "{}");
+    settings.retain(|name, _| !is_own_setting(name));
+    let definition = IndexDefinition {
+        data_stream,
+        closed: row.as_ref().is_some_and(|row| row.status.as_deref() == Some("close")),
+        settings,
+        mappings: mappings.filter(|_| !is_empty),
+        aliases,
+        file: None,
+        name,
+    };
+    let hidden = definition.settings.get("index.hidden").and_then(Value::as_str) == Some("true");
+    let shards = definition.settings.get("index.number_of_shards").and_then(Value::as_str);
+    Found {
+        hidden: hidden || definition.name.starts_with('.'),
+        shards: shards.and_then(|shards| shards.parse().ok()).unwrap_or(1),
+        bytes: number(row.as_ref().and_then(|row| row.bytes.as_deref())),
+        documents: number(row.as_ref().and_then(|row| row.documents.as_deref())),
+        definition,
+    }
+}
+
+#[derive(Deserialize)]
+struct Streams {
+    data_streams: Vec<Stream>,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    name: String,
+    timestamp_field: Field,
+    indices: Vec<Backing>,
+    #[serde(default)]
+    template: String,
+    #[serde(default)]
+    hidden: bool,
+}
+
+#[derive(Deserialize)]
+struct Field {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Backing {
+    index_name: String,
+}
+
+#[derive(Deserialize)]
+struct Aliased {
+    #[serde(default)]
+    aliases: Definitions,
+}
+
+/// All data streams; none where the server does not know them.
+pub async fn data_streams(client: &Client) -> Result<Vec<DataStream>> {
+    if !client.version().has_since(7, 9) {
+        return Ok(Vec::new());
+    }
+    // OpenSearch and old Elasticsearches show all of them anyway, and do not know the parameter.
+    let all = client.version().is_elasticsearch() && client.version().is_since(7, 11);
+    let path = if all { "/_data_stream?expand_wildcards=all" } else { "/_data_stream" };
+    let Some(found): Option<Streams> = optional(client, path).await? else { return Ok(Vec::new()) };
+    if found.data_streams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut aliases: BTreeMap<String, Aliased> = match client.version().is_elasticsearch() {
+        true => client.get("/_alias?expand_wildcards=all").await?,
+        false => BTreeMap::new(),
+    };
+    let stream = |stream: Stream| DataStream {
+        aliases: aliases.remove(&stream.name).map(|aliased| aliased.aliases).unwrap_or_default(),
+        template: stream.template,
+        timestamp_field: stream.timestamp_field.name,
+        indices: stream.indices.into_iter().map(|index| index.index_name).collect(),
+        hidden: stream.hidden,
+        name: stream.name,
+    };
+    Ok(found.data_streams.into_iter().map(stream).collect())
+}
+
+/// What not every server has, or knows how to be asked for.
+pub async fn optional<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Option<T>> {
+    match client.ask("GET", path, &Body::None).await? {
+        Ok(mut answer) => answer.json(crate::client::MAX_ANSWER).await.map(Some),
+        Err(refusal) if is_unknown(&refusal) => Ok(None),
+        Err(refusal) => Err(refusal.error(&what("GET", path))),
+    }
+}
+
+/// The server knows no such thing, or takes its name for an index's.
+fn is_unknown(refusal: &Refusal) -> bool {
+    let says = |text: &str| refusal.reason.contains(text) || refusal.kind.contains(text);
+    match refusal.status {
+        404 | 405 => true,
+        400 => ["no handler found", "invalid_index_name", "nvalid index name"].iter().any(|text| says(text)),
+        _ => false,
+    }
+}

@@ -1,0 +1,88 @@
+//! What an operator may set on elasticsearch-dump. Its schema is generated from these types.
+
+use coffer_addon::parameters::{Jobs, Patterns};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// elasticsearch-dump.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Dump {
+    /// The indices and data streams to dump, by name; each has to be there. When empty: all that `include` and `exclude` say.
+    pub indices: Vec<String>,
+    /// Only indices and data streams whose name matches one of these; `*` and `?` stand for other characters. Empty: all.
+    pub include: Patterns,
+    /// Without those that match one of these.
+    pub exclude: Patterns,
+    /// Queries by index, e.g. `{"orders": "{\"term\": {\"paid\": true}}"}`: only its documents that match are dumped.
+    pub query: BTreeMap<String, String>,
+    /// Hidden indices too, and those whose names begin with a dot; with what else does.
+    pub hidden: bool,
+    /// Opens closed indices for as long as they are read.
+    pub open_closed: bool,
+    /// Persistent settings of the cluster too.
+    pub cluster_settings: bool,
+    /// Definitions, no documents.
+    pub schema_only: bool,
+    /// Documents alone, to be restored into indices that are there.
+    pub data_only: bool,
+    /// Dumps also what cannot be dumped whole (closed indices, `_source` that is not kept as it was indexed), as far as it
+    /// goes. The report names it.
+    pub allow_unsupported: bool,
+    /// How many requests for documents are under way at once.
+    pub jobs: Jobs,
+    /// About how many bytes of a shard are read by one; a larger shard is read by several at once, where the server can do that
+    /// cheaply. 0: each shard by one.
+    pub split_size: u64,
+}
+
+impl Dump {
+    /// Which parameters leave something out, for people; none when nothing is. Queries are not told: they hold values.
+    pub fn filtered(&self) -> Option<String> {
+        let all = |patterns: &Patterns| patterns.without_match(&[""; 0]).join(", ");
+        let queries: Vec<&str> = self.query.keys().map(String::as_str).collect();
+        let parts = [
+            ("indices", self.indices.join(", ")),
+            ("include", all(&self.include)),
+            ("exclude", all(&self.exclude)),
+            ("query", queries.join(", ")),
+        ];
+        let set = parts.iter().filter(|(_, names)| !names.is_empty());
+        let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {names}")).collect();
+        (!filtered.is_empty()).then(|| filtered.join("; "))
+    }
+}
+
+impl Default for Dump {
+    fn default() -> Self {
+        Dump {
+            indices: Vec::new(),
+            include: Patterns::default(),
+            exclude: Patterns::default(),
+            query: BTreeMap::new(),
+            hidden: false,
+            open_closed: false,
+            cluster_settings: false,
+            schema_only: false,
+            data_only: false,
+            allow_unsupported: false,
+            jobs: Jobs(4),
+            split_size: 1 << 30,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_have_defaults_and_unknown_ones_are_refused() {
+        let dump: Dump = serde_json::from_str(r#"{"query": {"a": "{}"}}"#).expect("defaults");
+        assert_eq!((dump.jobs, dump.split_size), (Jobs(4), 1 << 30));
+        assert_eq!(dump.filtered().as_deref(), Some("query: a"));
+        assert_eq!(Dump::default().filtered(), None);
+        assert!(serde_json::from_str::<Dump>(r#"{"queries": {}}"#).is_err());
+    }
+}
