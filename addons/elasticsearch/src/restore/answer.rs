@@ -109,18 +109,12 @@ fn reason(status: u16, error: Option<&Cause>) -> String {
 /// Why a whole request was refused, from its answer: the kind of error, without the words of it.
 pub fn refusal(status: u16, bytes: &[u8]) -> String {
     #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Told {
-        Cause(Cause),
-        Text(String),
-    }
-    #[derive(Deserialize)]
     struct Refusal {
-        error: Told,
+        error: Cause,
     }
     match serde_json::from_slice::<Refusal>(bytes) {
-        Ok(Refusal { error: Told::Cause(cause) }) if !cause.kind.is_empty() => format!("{status} {}", cause.kind),
-        Ok(Refusal { error: Told::Text(_) }) | Ok(_) | Err(_) => format!("status {status}"),
+        Ok(Refusal { error }) if !error.kind.is_empty() => format!("{status} {}", error.kind),
+        _ => format!("status {status}"),
     }
 }
 

@@ -133,10 +133,6 @@ impl Cluster {
     pub async fn put_templates(&self, client: &Client) -> Result<()> {
         put(client, &self.templates).await
     }
-
-    pub fn len(&self) -> usize {
-        self.before.len() + self.templates.len()
-    }
 }
 
 async fn put(client: &Client, definitions: &[(Kind, String, Definition)]) -> Result<()> {

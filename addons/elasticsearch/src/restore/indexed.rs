@@ -64,20 +64,7 @@ pub async fn restore(
     index: &Index,
 ) -> Result<Plan> {
     announce(index);
-    let plan = Plan::new(index, parameters, client.version())?;
-    let cluster = Cluster::look(client, index, parameters).await?;
-    let found = target::look(client, &plan, parameters).await?;
-    if plan.makes {
-        cluster.put_before(client).await?;
-        target::clear(client, &found).await?;
-        for index in &plan.indices {
-            target::make(client, index).await?;
-        }
-        cluster.put_templates(client).await?;
-        for stream in &plan.streams {
-            target::make_stream(client, stream).await?;
-        }
-    }
+    let plan = prepare(client, parameters, index, true).await?;
     let streams: Vec<StreamFill> =
         plan.streams.iter().map(|stream| StreamFill { stream, generation: Mutex::new(0) }).collect();
     let reading = Reading {
@@ -98,6 +85,25 @@ pub async fn restore(
         reading
             .reach(stream, stream.stream.indices.len().saturating_sub(1), &mut *stream.generation.lock().await)
             .await?;
+    }
+    Ok(plan)
+}
+
+/// Looks at everything, then makes what documents go into.
+pub async fn prepare(client: &Client, parameters: &Restore, index: &Index, is_whole: bool) -> Result<Plan> {
+    let plan = Plan::new(index, parameters, client.version(), is_whole)?;
+    let cluster = Cluster::look(client, index, parameters).await?;
+    let found = target::look(client, &plan, parameters).await?;
+    if plan.makes {
+        cluster.put_before(client).await?;
+        target::clear(client, &found).await?;
+        for index in &plan.indices {
+            target::make(client, index).await?;
+        }
+        cluster.put_templates(client).await?;
+        for stream in &plan.streams {
+            target::make_stream(client, stream).await?;
+        }
     }
     Ok(plan)
 }

@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`indexed`] | a dump of ours, from its first artifact to its last |
+//! | [`foreign`], [`parts`] | files of elasticdump |
 //! | [`plan`], [`rename`], [`settings`] | what of it is restored, and as what |
 //! | [`cluster`], [`target`] | templates and the like, indices and data streams on the server |
 //! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
@@ -16,10 +17,12 @@ mod answer;
 mod batch;
 mod budget;
 mod cluster;
+mod foreign;
 mod indexed;
 mod lines;
 mod load;
 mod parameters;
+mod parts;
 mod plan;
 mod problems;
 mod rename;
@@ -50,11 +53,9 @@ pub async fn restore(application: Application, inbox: Inbox, parameters: Restore
     let jobs = parameters.jobs.up_to(usize::MAX);
     let loader = Loader::new(client.http().clone(), &problems, Tally::new(None), jobs, parameters.patience.0);
     let read = async {
-        let plan = match &input {
-            Input::Indexed(index) => indexed::restore(&client, &inbox, &parameters, &loader, index).await?,
-            Input::Foreign(first) => {
-                return Err(Error::Unsupported(format!("{} came first, and not {INDEX}", first.artifact.name)));
-            }
+        let plan = match input {
+            Input::Indexed(index) => indexed::restore(&client, &inbox, &parameters, &loader, &index).await?,
+            Input::Foreign(first) => foreign::restore(&client, &inbox, &parameters, &loader, first).await?,
         };
         loader.close();
         Ok(plan)

@@ -27,7 +27,6 @@ pub struct Planned {
 /// A data stream that is made.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    pub name: String,
     pub target: String,
     pub aliases: Definitions,
     /// Files by the place of their index among the stream's, oldest first; one that was not dumped has none.
@@ -47,7 +46,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(index: &Index, parameters: &Restore, version: &Version) -> Result<Plan> {
+    /// `is_whole`: there is no more of the dump than the index says.
+    pub fn new(index: &Index, parameters: &Restore, version: &Version, is_whole: bool) -> Result<Plan> {
         let mut plan = Plan { makes: index.schema, ..Plan::default() };
         let by_name: BTreeMap<&str, &IndexDefinition> =
             index.indices.iter().map(|index| (index.name.as_str(), index)).collect();
@@ -75,8 +75,18 @@ impl Plan {
                 plan.left_out.insert(index.name.clone(), index.file.clone());
             }
         }
-        plan.check_names(index, parameters)?;
+        if is_whole {
+            plan.check_names(index, parameters)?;
+        }
+        plan.check_targets()?;
         Ok(plan)
+    }
+
+    /// What another part of the dump comes to.
+    pub fn extend(&mut self, other: Plan) {
+        self.indices.extend(other.indices);
+        self.streams.extend(other.streams);
+        self.left_out.extend(other.left_out);
     }
 
     /// Names on the server, of indices and of data streams.
@@ -85,7 +95,7 @@ impl Plan {
         self.indices.iter().map(|index| index.target.as_str()).chain(streams)
     }
 
-    /// Parameters that name what the dump does not have, and names that two would have.
+    /// Parameters that name what the dump does not have.
     fn check_names(&self, index: &Index, parameters: &Restore) -> Result<()> {
         let indices = index.indices.iter().map(|index| index.name.as_str());
         let streams = index.data_streams.iter().map(|stream| stream.name.as_str());
@@ -113,6 +123,10 @@ impl Plan {
         if !unmatched.is_empty() {
             coffer_addon::warn!("exclude: the dump has no index or data stream like {}", unmatched.join(", "));
         }
+        Ok(())
+    }
+
+    fn check_targets(&self) -> Result<()> {
         let mut targets = BTreeSet::new();
         if let Some(twice) = self.targets().find(|target| !targets.insert(*target)) {
             return Err(Error::InvalidParameter(format!("rename: two indices or data streams would become {twice}")));
@@ -127,7 +141,6 @@ impl Plan {
 fn planned_stream(stream: &DataStream, parameters: &Restore, by_name: &BTreeMap<&str, &IndexDefinition>) -> Stream {
     let file = |name: &String| by_name.get(name.as_str()).and_then(|index| index.file.clone());
     Stream {
-        name: stream.name.clone(),
         target: parameters.rename.of(&stream.name).into_owned(),
         aliases: stream.aliases.clone(),
         files: stream.indices.iter().map(file).collect(),

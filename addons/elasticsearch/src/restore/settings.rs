@@ -49,10 +49,8 @@ pub struct Settings {
 impl Settings {
     /// From what a server said of an index: `{"index": {…}}`, flat or not.
     pub fn new(said: &Value, omit: &Patterns, has_tiers: bool) -> Settings {
-        let mut flat = Map::new();
-        flatten("", said, &mut flat);
         let mut settings = Settings::default();
-        for (name, value) in flat {
+        for (name, value) in flat(said) {
             let is_type = name == "index.store.type" && value == "snapshot";
             if is_in(&OWN, &name) || omit.matches(&name) || is_type || name == TIER && !has_tiers {
                 continue;
@@ -94,6 +92,13 @@ impl Settings {
         }
         finished
     }
+}
+
+/// By flat names.
+pub fn flat(said: &Value) -> Map<String, Value> {
+    let mut flat = Map::new();
+    flatten("", said, &mut flat);
+    flat
 }
 
 fn is_in(names: &[&str], name: &str) -> bool {
