@@ -4,81 +4,235 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
+mod dumping;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;
 
 use coffer_addon::Error;
+use coffer_addon::testing::Written;
 use coffer_test_servers::search::compare::{self, Cluster, same_cluster};
 use coffer_test_servers::search::{Search, SearchOptions, SearchVersion, sample};
+use dumping::{Dump, dump};
 use restoring::{fact, multielasticdump, restore};
 use serde_json::{Value, json};
 
-/// Everything that elasticdump does not take along.
-fn remove_indices(server: &Search) {
+/// Everything of one node: it takes longer to start than to do most of this.
+async fn all_of(version: SearchVersion) {
+    let server = Search::start(version, &SearchOptions::default()).expect("a node");
+    sample::create(&server, 2000).expect("the sample");
+    create_guarded(&server);
+    let sample = Sample {
+        before: cluster(&server),
+        ours: dump(&server, r#"{"hidden": true, "openClosed": true}"#).await.expect("dumped"),
+        stock: multielasticdump(&server),
+        server,
+    };
+    sample.what_is_there_is_left_alone().await;
+    sample.some_come_back_under_other_names().await;
+    sample.a_dump_of_ours_comes_back().await;
+    sample.schema_and_documents_come_one_after_the_other().await;
+    sample.files_of_stock_multielasticdump_come_back().await;
+}
+
+/// Full of settings that are in documents' way.
+const GUARDED: &str = "shop-guarded";
+
+fn create_guarded(server: &Search) {
     let client = server.client();
-    if server.version().abilities().data_streams {
-        client.ask("DELETE", &format!("/_data_stream/{}", sample::STREAM), &Value::Null).expect("deleted");
+    let ask = |method: &str, path: &str, body: Value| {
+        client.ask(method, path, &body).expect(path);
+    };
+    ask("PUT", "/shop-guarded", json!({ "settings": { "number_of_replicas": 0 } }));
+    for number in 0..5 {
+        ask("PUT", &format!("/shop-guarded/_doc/{number}?refresh=true"), json!({ "number": number }));
     }
-    let found =
-        client.ask("GET", "/shop*/_settings?expand_wildcards=all&flat_settings=true", &Value::Null).expect("all");
-    for name in found.as_object().expect("an object").keys() {
-        client.ask("DELETE", &format!("/{name}"), &Value::Null).expect("deleted");
-    }
+    let settings = json!({ "index.final_pipeline": "shop-stamp", "index.default_pipeline": "not-there",
+        "index.write.wait_for_active_shards": "2", "index.number_of_replicas": 1, "index.refresh_interval": "-1",
+        "index.blocks.write": true });
+    ask("PUT", "/shop-guarded/_settings", settings);
 }
 
-fn without_closed(mut cluster: Cluster) -> Cluster {
-    // elasticdump cannot read it.
-    if let Some(closed) = cluster.indices.get_mut(sample::CLOSED) {
-        closed.documents = Default::default();
-    }
-    cluster
+fn cluster(server: &Search) -> Cluster {
+    compare::cluster(server).expect("what is there")
 }
 
-#[tokio::test]
-async fn files_of_stock_multielasticdump_come_back() {
-    for version in [SearchVersion::OpenSearch38, SearchVersion::Elasticsearch710] {
-        let server = Search::start(version, &SearchOptions::default()).expect("a server");
-        sample::create(&server, 2000).expect("the sample");
-        let before = compare::cluster(&server).expect("read");
-        let files = multielasticdump(&server);
-        let refused = restore(&server, "{}", files.clone()).await;
+struct Sample {
+    server: Search,
+    before: Cluster,
+    ours: Dump,
+    stock: Vec<Written>,
+}
+
+impl Sample {
+    fn is_as_before(&self) {
+        same_cluster(&self.before, &cluster(&self.server)).expect("the same");
+    }
+
+    /// Some indices' documents are not in every dump.
+    fn is_as_before_but_for(&self, names: &[&str]) {
+        let mut before = self.before.clone();
+        for name in names {
+            before.indices.get_mut(*name).expect("an index").documents = Default::default();
+        }
+        same_cluster(&before, &cluster(&self.server)).expect("the same");
+    }
+
+    async fn what_is_there_is_left_alone(&self) {
+        for files in [&self.ours.files, &self.stock] {
+            let refused = restore(&self.server, "{}", files.clone()).await;
+            let told = |text: &str| text.contains("is there already") && text.contains(sample::PRODUCTS);
+            assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if told(text)), "{refused:?}");
+        }
+        for (parameters, wanted) in [
+            (json!({ "include": ["nothing"] }), "include: the dump has no index"),
+            (json!({ "rename": { "nothing": "x" } }), "rename: the dump has no index"),
+            (json!({ "rename": { (sample::ODD): sample::EMPTY } }), "would become shop-empty"),
+            (json!({ "rename": { (sample::ODD): sample::LOGS_ALIAS } }), "there is an alias shop-logs"),
+            (
+                json!({ "overwrite": true, "rename": { "shop-cheap": "shop-not-of-the-dump" } }),
+                "there is an index of that name",
+            ),
+        ] {
+            self.server.client().put("/shop-not-of-the-dump", &Value::Null).expect("made");
+            let refused = restore(&self.server, &parameters.to_string(), self.ours.files.clone()).await;
+            assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains(wanted)), "{refused:?}");
+            self.server.client().delete("/shop-not-of-the-dump", &Value::Null).expect("deleted");
+        }
+        self.is_as_before();
+    }
+
+    async fn some_come_back_under_other_names(&self) {
+        let client = self.server.client();
+        // It would change documents that have been through it: it must not be asked.
+        let parameters = json!({ "rename": { "shop-*": "copy-*" }, "include": ["shop-p*", "shop-o*", "shop-logs-*"],
+            "exclude": ["*.02"], "jobs": 3 });
+        for files in [&self.ours.files, &self.stock] {
+            let report = restore(&self.server, &parameters.to_string(), files.clone()).await.expect("restored");
+            assert_eq!(fact(&report, "indices"), "4");
+            for name in [sample::PRODUCTS, sample::ORDERS, sample::ODD, sample::LOGS[0]] {
+                let copy = name.replace("shop-", "copy-");
+                let mut found = compare::index(&self.server, &copy).expect("read");
+                let aliases = found.aliases.to_string().replace("\"copy-", "\"shop-");
+                found.aliases = serde_json::from_str(&aliases).expect("JSON");
+                compare::same_index(&self.before.indices[name], &found).expect(&copy);
+                client.ask("DELETE", &format!("/{copy}"), &Value::Null).expect("deleted");
+            }
+        }
+        self.is_as_before();
+    }
+
+    async fn a_dump_of_ours_comes_back(&self) {
+        sample::remove(&self.server).expect("removed");
+        let report = restore(&self.server, "{}", self.ours.files.clone()).await.expect("restored");
+        self.is_as_before();
+        for total in ["tables", "rows", "bytes"] {
+            assert_eq!(fact(&report, total), self.ours.fact(total), "{total}");
+        }
+        // Once more over what is there, which has changed.
+        let client = self.server.client();
+        client
+            .ask("PUT", "/_ingest/pipeline/shop-nothing", &json!({ "processors": [], "version": 5 }))
+            .expect("changed");
+        client.ask("PUT", &format!("/{}/_doc/more?refresh=true", sample::EMPTY), &json!({ "more": 1 })).expect("one");
+        let refused = restore(&self.server, "{}", self.ours.files.clone()).await;
+        let wanted = "ingest pipeline shop-nothing";
+        assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains(wanted)), "{refused:?}");
+        let over = r#"{"overwrite": true, "jobs": 4}"#;
+        restore(&self.server, over, self.ours.files.clone()).await.expect("restored again");
+        self.is_as_before();
+    }
+
+    async fn schema_and_documents_come_one_after_the_other(&self) {
+        let schema = dump(&self.server, r#"{"hidden": true, "schemaOnly": true}"#).await.expect("dumped");
+        let data = json!({ "hidden": true, "dataOnly": true, "exclude": [sample::CLOSED, GUARDED] });
+        let data = dump(&self.server, &data.to_string()).await.expect("dumped");
+        let guarded = json!({ "dataOnly": true, "indices": [GUARDED] });
+        let guarded = dump(&self.server, &guarded.to_string()).await.expect("dumped");
+        sample::remove(&self.server).expect("removed");
+        let nowhere = restore(&self.server, "{}", data.files.clone()).await;
         assert!(
-            matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("is there already") && text.contains("shop-products")),
-            "{refused:?}"
+            matches!(&nowhere, Err(Error::InvalidParameter(text)) if text.contains("documents alone")),
+            "{nowhere:?}"
         );
-        same_cluster(&before, &compare::cluster(&server).expect("read")).expect("nothing was touched");
-        remove_indices(&server);
-        let report = restore(&server, "{}", files.clone()).await.expect("restored");
-        let wanted = without_closed(before.clone());
-        same_cluster(&wanted, &compare::cluster(&server).expect("read")).expect("the same");
-        eprintln!("{report:?}");
-        // Once more over what is there, with the files in another order.
-        let files = files.into_iter().rev().collect();
-        let report = restore(&server, r#"{"overwrite": true, "jobs": 4}"#, files).await.expect("restored again");
-        same_cluster(&wanted, &compare::cluster(&server).expect("read")).expect("the same");
-        let documents: usize = wanted.indices.values().map(|index| index.documents.0.len()).sum();
-        let of_streams: usize = wanted.data_streams.values().map(|stream| stream.documents.0.len()).sum();
-        assert_eq!(fact(&report, "rows"), (documents + of_streams).to_string());
+        restore(&self.server, "{}", schema.files).await.expect("the schema");
+        let piped = restore(&self.server, "{}", guarded.files).await;
+        assert!(matches!(&piped, Err(Error::InvalidParameter(text)) if text.contains("final pipeline")), "{piped:?}");
+        let report = restore(&self.server, "{}", data.files.clone()).await.expect("the documents");
+        assert_eq!(fact(&report, "rows"), data.fact("rows"));
+        self.is_as_before_but_for(&[sample::CLOSED, GUARDED]);
+        let again = restore(&self.server, "{}", data.files).await;
+        assert!(matches!(&again, Err(Error::InvalidParameter(text)) if text.contains("is not empty")), "{again:?}");
+    }
+
+    async fn files_of_stock_multielasticdump_come_back(&self) {
+        let over = r#"{"overwrite": true, "jobs": 4}"#;
+        let mut files = self.stock.clone();
+        let report = restore(&self.server, over, files.clone()).await.expect("restored");
+        self.is_as_before_but_for(&[sample::CLOSED]);
+        let rows: usize = self.before.indices.values().map(|index| index.documents.0.len()).sum();
+        let closed = self.before.indices[sample::CLOSED].documents.0.len();
+        let of_streams: usize = self.before.data_streams.values().map(|stream| stream.documents.0.len()).sum();
+        assert_eq!(fact(&report, "rows"), (rows - closed + of_streams).to_string());
+        // In another order, and from a folder somewhere.
+        files.reverse();
+        files.iter_mut().for_each(|file| file.artifact.name.insert_str(0, "var/backup/"));
+        restore(&self.server, over, files).await.expect("restored again");
+        self.is_as_before_but_for(&[sample::CLOSED]);
     }
 }
 
 #[tokio::test]
-async fn some_indices_come_back_under_other_names() {
-    let server = Search::start(SearchVersion::Elasticsearch95, &SearchOptions::default()).expect("a server");
-    sample::create(&server, 1000).expect("the sample");
-    let files = multielasticdump(&server);
-    let parameters = json!({ "rename": { "shop-*": "copy-*" }, "include": ["shop-p*", "shop-orders", "shop-logs-*"],
-        "exclude": ["*.02"], "jobs": 3, "templates": false });
-    let report = restore(&server, &parameters.to_string(), files).await.expect("restored");
-    assert_eq!(fact(&report, "indices"), "3");
-    for (name, copy) in
-        [(sample::PRODUCTS, "copy-products"), (sample::ORDERS, "copy-orders"), (sample::LOGS[0], "copy-logs-2026.01")]
-    {
-        let one = compare::index(&server, name).expect("read");
-        let mut other = compare::index(&server, copy).expect("read");
-        let renamed = other.aliases.to_string().replace("copy-", "shop-");
-        other.aliases = serde_json::from_str(&renamed).expect("JSON");
-        compare::same_index(&one, &other).expect(copy);
+async fn everything_comes_back_into_opensearch() {
+    all_of(SearchVersion::OpenSearch38).await;
+}
+
+#[tokio::test]
+async fn everything_comes_back_into_a_new_elasticsearch() {
+    all_of(SearchVersion::Elasticsearch95).await;
+}
+
+#[tokio::test]
+async fn everything_comes_back_into_an_old_elasticsearch() {
+    all_of(SearchVersion::Elasticsearch710).await;
+}
+
+/// What Elasticsearch had, OpenSearch has.
+#[tokio::test]
+async fn a_dump_of_another_server_comes_back() {
+    let old = Search::start(SearchVersion::Elasticsearch710, &SearchOptions::default()).expect("a node");
+    sample::create(&old, 1000).expect("the sample");
+    let dumped = dump(&old, r#"{"hidden": true, "openClosed": true}"#).await.expect("dumped");
+    let before = cluster(&old);
+    drop(old);
+    let new = Search::start(SearchVersion::OpenSearch38, &SearchOptions::default()).expect("a node");
+    let report = restore(&new, "{}", dumped.files.clone()).await.expect("restored");
+    assert_eq!(fact(&report, "rows"), dumped.fact("rows"));
+    let after = cluster(&new);
+    for (name, index) in &before.indices {
+        compare::same_documents(&index.documents, &after.indices[name].documents).expect(name);
+        assert_eq!((&index.aliases, &index.mappings), (&after.indices[name].aliases, &after.indices[name].mappings));
     }
+}
+
+#[tokio::test]
+async fn a_node_that_dies_is_told() {
+    let mut server = Search::start(SearchVersion::Elasticsearch95, &SearchOptions::default()).expect("a node");
+    sample::create(&server, 20_000).expect("the sample");
+    let dumped = dump(&server, r#"{"indices": ["shop-products"]}"#).await.expect("dumped");
+    let port = server.port();
+    let parameters = r#"{"rename": {"shop-products": "copy"}, "patience": "500ms"}"#;
+    let restoring = restoring::restore_at(port, parameters, dumped.files);
+    let killing = async {
+        let client = restoring::application_at(port).http();
+        loop {
+            // As soon as the index is there, its documents come.
+            let found = client.send(coffer_addon::http::Request::head("/copy")).await;
+            if found.is_ok_and(|found| found.is_success()) {
+                break server.kill9();
+            }
+        }
+    };
+    let (failed, ()) = tokio::join!(restoring, killing);
+    assert!(matches!(&failed, Err(Error::Unavailable(_))), "{failed:?}");
 }

@@ -39,6 +39,8 @@ pub struct Outcomes {
     pub known: u64,
     /// Places of those that the server had no time for.
     pub again: Vec<usize>,
+    /// Why, of the first of them.
+    pub why_again: Option<String>,
     /// Places of those that it will never take, and why.
     pub refused: Vec<(usize, String)>,
 }
@@ -73,7 +75,10 @@ pub fn read(bytes: &[u8], batch: &Batch) -> Result<Outcomes> {
         match outcome.status {
             200..=299 if outcome.error.is_none() => outcomes.indexed += 1,
             409 if batch.was_sent => outcomes.known += 1,
-            status if is_busy(status) => outcomes.again.push(place),
+            status if is_busy(status) => {
+                outcomes.again.push(place);
+                outcomes.why_again.get_or_insert_with(|| reason(status, outcome.error.as_ref()));
+            }
             status => outcomes.refused.push((place, reason(status, outcome.error.as_ref()))),
         }
     }

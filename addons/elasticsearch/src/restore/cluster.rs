@@ -6,6 +6,7 @@ use crate::layout::{Definition, Definitions, Index};
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result, omitted};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -149,6 +150,13 @@ async fn put(client: &Client, definitions: &[(Kind, String, Definition)]) -> Res
         client.send("PUT", &path, &Body::Json(body.into_bytes())).await.context(failed)?;
     }
     Ok(())
+}
+
+/// Persistent ones, which the dump has flat.
+pub async fn put_settings(client: &Client, settings: &BTreeMap<String, Value>) -> Result<()> {
+    let body = Body::json(&json!({ "persistent": settings }))?;
+    let failed = || "the indices are restored, but the cluster's settings are not";
+    client.send("PUT", "/_cluster/settings", &body).await.map(drop).context(failed)
 }
 
 /// A policy of ISM is replaced only by who says which one.

@@ -10,7 +10,7 @@ use super::load::{Filling, Loader};
 use super::parameters::Restore;
 use super::parts::Parts;
 use super::plan::Plan;
-use super::{lines, target};
+use super::{lines, streams};
 use crate::client::Client;
 use crate::layout::MAX_INDEX;
 use coffer_addon::{Context as _, Error, Inbox, Incoming, Result};
@@ -62,7 +62,7 @@ pub async fn restore(
         let index = parts.take(client, &names, is_end);
         let is_whole = is_end && whole.is_none();
         let plan = indexed::prepare(client, parameters, &index, is_whole).await?;
-        load(client, loader, &plan, &parts, ready).await?;
+        load(client, loader, &plan, ready).await?;
         match &mut whole {
             Some(whole) => whole.extend(plan),
             None => whole = Some(plan),
@@ -117,13 +117,7 @@ async fn define(parts: &mut Parts, incoming: &mut Incoming) -> Result<()> {
     parts.add(&bytes).context(|| name)
 }
 
-async fn load(
-    client: &Client,
-    loader: &Loader<'_>,
-    plan: &Plan,
-    parts: &Parts,
-    files: Vec<(String, Incoming)>,
-) -> Result<()> {
+async fn load(client: &Client, loader: &Loader<'_>, plan: &Plan, files: Vec<(String, Incoming)>) -> Result<()> {
     let mut places: BTreeMap<&str, (&str, Action)> = BTreeMap::new();
     let has_type = client.version().has_types();
     for index in &plan.indices {
@@ -132,15 +126,15 @@ async fn load(
     }
     for stream in &plan.streams {
         // All documents of a stream are in one file: to the index that is written to.
-        for _ in 1..stream.indices.len() {
-            target::roll_over(client, &stream.target).await?;
+        for place in 0..stream.indices.len() {
+            streams::begin(client, stream, place, true).await?;
         }
         for index in &stream.indices {
-            places.insert(index, (&stream.target, Action { is_create: true, ..Action::default() }));
+            places.insert(&index.name, (&stream.target, Action { is_create: true, ..Action::default() }));
         }
     }
     for (first, mut incoming) in files {
-        if plan.left_out.contains_key(parts.stream_of(&first).unwrap_or(&first)) || plan.left_out.contains_key(&first) {
+        if plan.left_out.contains_key(&first) {
             drain(&mut incoming).await?;
             continue;
         }

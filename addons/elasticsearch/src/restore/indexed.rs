@@ -5,7 +5,7 @@ use super::cluster::Cluster;
 use super::load::{Filling, Loader};
 use super::parameters::Restore;
 use super::plan::{Plan, Stream};
-use super::target;
+use super::{streams, target};
 use crate::client::Client;
 use crate::layout::{
     ALIAS, ANALYZER, COUNTS, Count, Counts, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, TEMPLATE,
@@ -51,9 +51,9 @@ enum File<'a> {
 
 struct StreamFill<'a> {
     stream: &'a Stream,
-    /// The place of the index that is written to. Held by whoever writes: one index is filled at a time, so that each has what
-    /// it had, as far as files come in that order.
-    generation: Mutex<usize>,
+    /// How many of its indices were begun; the last of them is written to. Held by whoever writes: one index is filled at a
+    /// time, so that each has what it had, as far as files come in that order.
+    begun: Mutex<usize>,
 }
 
 pub async fn restore(
@@ -65,13 +65,19 @@ pub async fn restore(
 ) -> Result<Plan> {
     announce(index);
     let plan = prepare(client, parameters, index, true).await?;
+    read_all(client, inbox, loader, index, &plan).await?;
+    Ok(plan)
+}
+
+async fn read_all(client: &Client, inbox: &Inbox, loader: &Loader<'_>, index: &Index, plan: &Plan) -> Result<()> {
     let streams: Vec<StreamFill> =
-        plan.streams.iter().map(|stream| StreamFill { stream, generation: Mutex::new(0) }).collect();
+        plan.streams.iter().map(|stream| StreamFill { stream, begun: Mutex::new(0) }).collect();
     let reading = Reading {
         client,
         inbox,
         loader,
-        files: files(&plan, &streams)?,
+        makes: plan.makes,
+        files: files(plan, &streams)?,
         types: client.version().has_types(),
         seen: RefCell::default(),
         filled: RefCell::default(),
@@ -79,14 +85,13 @@ pub async fn restore(
         turn: Mutex::new(()),
     };
     try_join_all((0..AT_ONCE).map(|_| reading.read())).await?;
-    reading.check(index, &plan)?;
+    reading.check(index, plan)?;
     loader.idle().await;
-    for stream in &streams {
-        reading
-            .reach(stream, stream.stream.indices.len().saturating_sub(1), &mut *stream.generation.lock().await)
-            .await?;
+    for fill in streams.iter().filter(|fill| index.data && !fill.stream.indices.is_empty()) {
+        let last = fill.stream.indices.len() - 1;
+        reading.reach(fill, last, &mut *fill.begun.lock().await).await?;
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Looks at everything, then makes what documents go into.
@@ -102,7 +107,7 @@ pub async fn prepare(client: &Client, parameters: &Restore, index: &Index, is_wh
         }
         cluster.put_templates(client).await?;
         for stream in &plan.streams {
-            target::make_stream(client, stream).await?;
+            streams::make(client, stream).await?;
         }
     }
     Ok(plan)
@@ -122,8 +127,8 @@ fn files<'a>(plan: &'a Plan, streams: &'a [StreamFill<'a>]) -> Result<BTreeMap<&
         index.file.as_deref().map(|file| (file, File::Index(index.name.as_str(), index.target.as_str())))
     });
     let of_streams = streams.iter().flat_map(|fill| {
-        let files = fill.stream.files.iter().enumerate();
-        files.filter_map(move |(place, file)| file.as_deref().map(|file| (file, File::Stream(fill, place))))
+        let indices = fill.stream.indices.iter().enumerate();
+        indices.filter_map(move |(place, index)| index.file().map(|file| (file, File::Stream(fill, place))))
     });
     let left_out = plan.left_out.values().flatten().map(|file| (file.as_str(), File::LeftOut));
     let mut files = BTreeMap::new();
@@ -139,6 +144,8 @@ struct Reading<'a> {
     client: &'a Client,
     inbox: &'a Inbox,
     loader: &'a Loader<'a>,
+    /// Whether what documents go into was made for them.
+    makes: bool,
     files: BTreeMap<&'a str, File<'a>>,
     types: bool,
     seen: RefCell<BTreeSet<String>>,
@@ -172,14 +179,15 @@ impl Reading<'_> {
                 self.filled.borrow_mut().insert((*index).into(), *filling.read.borrow());
             }
             Some(File::Stream(fill, place)) => {
-                let mut generation = fill.generation.lock().await;
-                self.reach(fill, *place, &mut generation).await?;
+                let mut begun = fill.begun.lock().await;
+                self.reach(fill, *place, &mut begun).await?;
                 let action = Action { is_create: true, ..Action::default() };
                 let filling = self.fill(&fill.stream.target, name, action, &mut incoming).await?;
                 // What comes next may be another index's.
                 filling.idle().await;
-                let index = fill.stream.indices.get(*place).cloned().unwrap_or_default();
-                self.filled.borrow_mut().insert(index, *filling.read.borrow());
+                if let Some(index) = fill.stream.indices.get(*place) {
+                    self.filled.borrow_mut().insert(index.name.clone(), *filling.read.borrow());
+                }
             }
             Some(File::LeftOut) => drain(&mut incoming).await?,
             None if name == COUNTS => {
@@ -207,11 +215,11 @@ impl Reading<'_> {
         Ok(filling)
     }
 
-    /// Gives a stream as many indices as it takes to write to the one at this place.
-    async fn reach(&self, fill: &StreamFill<'_>, place: usize, generation: &mut usize) -> Result<()> {
-        while *generation < place {
-            target::roll_over(self.client, &fill.stream.target).await?;
-            *generation += 1;
+    /// Begins a stream's indices until the one at this place is written to.
+    async fn reach(&self, fill: &StreamFill<'_>, place: usize, begun: &mut usize) -> Result<()> {
+        while *begun <= place {
+            streams::begin(self.client, fill.stream, *begun, self.makes).await?;
+            *begun += 1;
         }
         Ok(())
     }

@@ -194,12 +194,13 @@ impl<'a> Loader<'a> {
             match self.request(filling, &batch).await {
                 Ok(Sent::Answered(outcomes)) => {
                     let got_on = outcomes.again.len() < batch.items.len();
+                    let why = outcomes.why_again.clone().unwrap_or_default();
                     let again = self.take(filling, &batch, outcomes)?;
                     if got_on {
                         waits.reset(self.patience);
                     }
                     if !again.is_empty() {
-                        self.wait(&mut waits, &again, None, "some documents").await?;
+                        self.wait(&mut waits, &again, None, &why).await?;
                         left.push(again);
                     }
                 }

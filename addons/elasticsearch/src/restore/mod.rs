@@ -10,7 +10,7 @@
 //! | [`indexed`] | a dump of ours, from its first artifact to its last |
 //! | [`foreign`], [`parts`] | files of elasticdump |
 //! | [`plan`], [`rename`], [`settings`] | what of it is restored, and as what |
-//! | [`cluster`], [`target`] | templates and the like, indices and data streams on the server |
+//! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
 //! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
 
 mod answer;
@@ -27,6 +27,7 @@ mod plan;
 mod problems;
 mod rename;
 mod settings;
+mod streams;
 mod target;
 mod waits;
 
@@ -64,6 +65,9 @@ pub async fn restore(application: Application, inbox: Inbox, parameters: Restore
     target::check_counts(&client, &loader, plan.targets()).await?;
     if plan.makes {
         target::finish(&client, &plan, &parameters).await?;
+        if parameters.cluster_settings && !plan.cluster_settings.is_empty() {
+            cluster::put_settings(&client, &plan.cluster_settings).await?;
+        }
     }
     problems.check()?;
     Ok(report(&client, &loader, &plan))

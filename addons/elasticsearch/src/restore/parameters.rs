@@ -31,6 +31,8 @@ pub struct Restore {
     pub templates: bool,
     /// Restore aliases too.
     pub aliases: bool,
+    /// Restore the cluster's persistent settings too, where the dump has them.
+    pub cluster_settings: bool,
     /// Settings of indices that are left out, e.g. `index.lifecycle.*` for a server that does not know them.
     pub omit_settings: Patterns,
     /// How long a server is waited for that has no time for a request, e.g. `90s` or `5m`.
@@ -48,6 +50,7 @@ impl Default for Restore {
             collect_errors: false,
             templates: true,
             aliases: true,
+            cluster_settings: false,
             omit_settings: Patterns::default(),
             patience: Span(Duration::from_secs(300)),
         }

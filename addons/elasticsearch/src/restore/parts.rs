@@ -171,6 +171,10 @@ impl Parts {
             indices,
             data_streams: data_streams.into_values().collect(),
         };
+        // Templates would change indices that are made behind them; a data stream cannot be made without.
+        if !is_end && index.data_streams.is_empty() {
+            return index;
+        }
         for (from, to) in [
             (&mut self.policies, &mut index.policies),
             (&mut self.component_templates, &mut index.component_templates),

@@ -1,7 +1,7 @@
 //! What of a dump is restored, and under which names: decided from its index alone.
 
 use super::parameters::Restore;
-use super::settings::Settings;
+use super::settings::{Knows, Settings};
 use crate::client::Version;
 use crate::layout::{DataStream, Definition, Definitions, Index, IndexDefinition};
 use coffer_addon::{Error, Result, omitted};
@@ -29,10 +29,23 @@ pub struct Planned {
 pub struct Stream {
     pub target: String,
     pub aliases: Definitions,
-    /// Files by the place of their index among the stream's, oldest first; one that was not dumped has none.
-    pub files: Vec<Option<String>>,
-    /// The names of its indices in the dump.
-    pub indices: Vec<String>,
+    /// Oldest first.
+    pub indices: Vec<Backing>,
+}
+
+/// An index of a data stream.
+#[derive(Clone, Debug)]
+pub struct Backing {
+    /// In the dump; the server gives it another.
+    pub name: String,
+    /// What the dump says of it, where it has it.
+    pub made: Option<Planned>,
+}
+
+impl Backing {
+    pub fn file(&self) -> Option<&str> {
+        self.made.as_ref().and_then(|made| made.file.as_deref())
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,6 +54,8 @@ pub struct Plan {
     pub makes: bool,
     pub indices: Vec<Planned>,
     pub streams: Vec<Stream>,
+    /// Of the cluster, persistent, flat.
+    pub cluster_settings: BTreeMap<String, Value>,
     /// What a filter leaves out: indices with the names of their files.
     pub left_out: BTreeMap<String, Option<String>>,
 }
@@ -48,17 +63,15 @@ pub struct Plan {
 impl Plan {
     /// `is_whole`: there is no more of the dump than the index says.
     pub fn new(index: &Index, parameters: &Restore, version: &Version, is_whole: bool) -> Result<Plan> {
-        let mut plan = Plan { makes: index.schema, ..Plan::default() };
+        let cluster_settings = index.cluster_settings.clone();
+        let mut plan = Plan { makes: index.schema, cluster_settings, ..Plan::default() };
         let by_name: BTreeMap<&str, &IndexDefinition> =
             index.indices.iter().map(|index| (index.name.as_str(), index)).collect();
-        let backs: BTreeMap<&str, &str> = index
-            .data_streams
-            .iter()
-            .flat_map(|stream| stream.indices.iter().map(|index| (index.as_str(), stream.name.as_str())))
-            .collect();
+        let backing: BTreeSet<&str> =
+            index.data_streams.iter().flat_map(|stream| stream.indices.iter().map(String::as_str)).collect();
         for stream in &index.data_streams {
             if parameters.selects(&stream.name) {
-                plan.streams.push(planned_stream(stream, parameters, &by_name));
+                plan.streams.push(planned_stream(stream, parameters, version, &by_name)?);
             } else {
                 let file = |name: &String| by_name.get(name.as_str()).and_then(|index| index.file.clone());
                 plan.left_out.extend(stream.indices.iter().map(|name| (name.clone(), file(name))));
@@ -66,7 +79,7 @@ impl Plan {
         }
         for index in &index.indices {
             // Of a stream that is not in the dump it is an index like others.
-            if backs.contains_key(index.name.as_str()) {
+            if backing.contains(index.name.as_str()) {
                 continue;
             }
             if parameters.selects(&index.name) {
@@ -93,6 +106,12 @@ impl Plan {
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         let streams = self.streams.iter().map(|stream| stream.target.as_str());
         self.indices.iter().map(|index| index.target.as_str()).chain(streams)
+    }
+
+    /// Names in the dump.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        let streams = self.streams.iter().flat_map(|stream| stream.aliases.keys());
+        self.indices.iter().flat_map(|index| index.aliases.keys()).chain(streams).map(String::as_str)
     }
 
     /// Parameters that name what the dump does not have.
@@ -138,14 +157,22 @@ impl Plan {
     }
 }
 
-fn planned_stream(stream: &DataStream, parameters: &Restore, by_name: &BTreeMap<&str, &IndexDefinition>) -> Stream {
-    let file = |name: &String| by_name.get(name.as_str()).and_then(|index| index.file.clone());
-    Stream {
+fn planned_stream(
+    stream: &DataStream,
+    parameters: &Restore,
+    version: &Version,
+    by_name: &BTreeMap<&str, &IndexDefinition>,
+) -> Result<Stream> {
+    let backing = |name: &String| -> Result<Backing> {
+        let index = by_name.get(name.as_str());
+        let made = index.map(|index| planned(index, parameters, version)).transpose()?;
+        Ok(Backing { name: name.clone(), made })
+    };
+    Ok(Stream {
         target: parameters.rename.of(&stream.name).into_owned(),
         aliases: stream.aliases.clone(),
-        files: stream.indices.iter().map(file).collect(),
-        indices: stream.indices.clone(),
-    }
+        indices: stream.indices.iter().map(backing).collect::<Result<_>>()?,
+    })
 }
 
 /// An index of the dump as this server takes it.
@@ -156,13 +183,12 @@ pub fn planned(index: &IndexDefinition, parameters: &Restore, version: &Version)
             *alias = parameters.rename.of(alias).into_owned();
         }
     }
-    let has_tiers = version.is_elasticsearch() && version.is_since(7, 10) && !version.oss;
     let mappings = index.mappings.as_ref().map(|mappings| typed(mappings, version.has_types()));
     let mappings = mappings.transpose().map_err(|error| error.context(format!("the mapping of {}", index.name)))?;
     Ok(Planned {
         name: index.name.clone(),
         target: parameters.rename.of(&index.name).into_owned(),
-        settings: Settings::new(&Value::Object(said), &parameters.omit_settings, has_tiers),
+        settings: Settings::new(&Value::Object(said), &parameters.omit_settings, Knows::of(version)),
         mappings,
         aliases: index.aliases.clone(),
         is_closed: index.closed,
@@ -208,6 +234,53 @@ fn typed(mappings: &Definition, wants_type: bool) -> Result<Definition> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn index() -> Index {
+        let index = serde_json::json!({ "format": 1, "tool": "a test", "consistency": "pit", "schema": true, "data": true,
+            "server": { "flavour": "Elasticsearch", "version": "8.19.0", "cluster": "c" },
+            "indices": [
+                { "name": ".ds-e-000001", "dataStream": "e", "file": ".ds-e-000001.json" },
+                { "name": "a-1", "file": "a-1.json", "aliases": { "a": {} },
+                    "settings": { "index.lifecycle.rollover_alias": "a", "index.uuid": "u" } },
+                { "name": "a-2", "closed": true },
+                { "name": "b", "file": "b.json" }],
+            "dataStreams": [{ "name": "e", "template": "t", "timestampField": "@timestamp",
+                "indices": [".ds-e-000001", ".ds-e-000002"] }] });
+        serde_json::from_value(index).expect("an index")
+    }
+
+    fn plan(parameters: &str) -> Result<Plan> {
+        let version = serde_json::json!({ "version": { "number": "8.19.0" } });
+        let parameters: Restore = serde_json::from_str(parameters).expect("parameters");
+        Plan::new(&index(), &parameters, &Version::of(&version).expect("a version"), true)
+    }
+
+    #[test]
+    fn names_are_chosen_and_changed() {
+        let whole = plan("{}").expect("planned");
+        assert_eq!(whole.targets().collect::<Vec<_>>(), ["a-1", "a-2", "b", "e"]);
+        assert!(whole.left_out.is_empty() && whole.indices[1].is_closed);
+        let stream = &whole.streams[0];
+        assert_eq!(stream.indices.iter().map(Backing::file).collect::<Vec<_>>(), [Some(".ds-e-000001.json"), None]);
+
+        let some = plan(r#"{"include": ["a-*"], "exclude": ["a-2"], "rename": {"a*": "c*"}}"#).expect("planned");
+        assert_eq!(some.targets().collect::<Vec<_>>(), ["c-1"]);
+        assert_eq!(some.indices[0].settings.later["index.lifecycle.rollover_alias"], "c");
+        assert!(some.indices[0].settings.first.is_empty());
+        assert_eq!(some.left_out.keys().collect::<Vec<_>>(), [".ds-e-000001", ".ds-e-000002", "a-2", "b"]);
+    }
+
+    #[test]
+    fn names_that_cannot_be_meant_are_told() {
+        for (parameters, wanted) in [
+            (r#"{"include": ["x*"]}"#, "include: the dump has no index or data stream like x*"),
+            (r#"{"rename": {"x": "y"}}"#, "rename: the dump has no index or data stream like x"),
+            (r#"{"rename": {"a-1": "b"}}"#, "would become b"),
+        ] {
+            let error = plan(parameters).expect_err(wanted);
+            assert!(matches!(&error, Error::InvalidParameter(text) if text.contains(wanted)), "{error}");
+        }
+    }
 
     #[test]
     fn a_type_is_there_where_it_has_to_be() {

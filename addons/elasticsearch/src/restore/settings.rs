@@ -1,31 +1,25 @@
 //! An index's settings: those it is made with, those it gets when its documents are in, and those that are the server's own.
 
+use crate::client::Version;
+use crate::layout::is_own_setting;
 use coffer_addon::parameters::Patterns;
 use serde_json::{Map, Value, json};
 
-/// What a server says of an index and takes from nobody: of its making, or of what it was before.
-const OWN: [&str; 17] = [
+/// What a server says of an index and takes from nobody, beside [`is_own_setting`]: of what it was before, or set by itself.
+const OWN: [&str; 8] = [
+    // When a disk is nearly full.
+    "index.blocks.read_only_allow_delete",
     "index.ccr",
-    "index.creation_date",
-    "index.creation_date_string",
     "index.frozen",
-    "index.history.uuid",
-    "index.provided_name",
-    "index.remote_store",
-    "index.resize",
-    "index.routing.allocation.initial_recovery",
     "index.search.throttled",
     "index.shrink",
     "index.split",
     "index.store.snapshot",
-    "index.uuid",
-    "index.verified_before_close",
-    "index.version",
     "index.xpack.ccr",
 ];
 
 /// What would be in the way of documents, or change or remove them: set when they are in.
-const LATER: [&str; 8] = [
+const LATER: [&str; 9] = [
     "index.auto_expand_replicas",
     "index.blocks",
     "index.default_pipeline",
@@ -34,6 +28,7 @@ const LATER: [&str; 8] = [
     "index.number_of_replicas",
     "index.plugins.index_state_management",
     "index.refresh_interval",
+    "index.write.wait_for_active_shards",
 ];
 
 /// A preference among Elasticsearch's tiers. Elsewhere it is the name of an attribute that no node has.
@@ -44,15 +39,37 @@ const TIER: &str = "index.routing.allocation.include._tier_preference";
 pub struct Settings {
     pub first: Map<String, Value>,
     pub later: Map<String, Value>,
+    has_final_pipelines: bool,
+}
+
+/// What a server knows that others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knows {
+    pub tiers: bool,
+    pub final_pipelines: bool,
+}
+
+impl Knows {
+    pub fn of(version: &Version) -> Knows {
+        Knows {
+            tiers: version.is_elasticsearch() && version.is_since(7, 10) && !version.oss,
+            final_pipelines: version.has_since(7, 5),
+        }
+    }
 }
 
 impl Settings {
     /// From what a server said of an index: `{"index": {…}}`, flat or not.
-    pub fn new(said: &Value, omit: &Patterns, has_tiers: bool) -> Settings {
-        let mut settings = Settings::default();
+    pub fn new(said: &Value, omit: &Patterns, knows: Knows) -> Settings {
+        let mut settings = Settings { has_final_pipelines: knows.final_pipelines, ..Settings::default() };
         for (name, value) in flat(said) {
             let is_type = name == "index.store.type" && value == "snapshot";
-            if is_in(&OWN, &name) || omit.matches(&name) || is_type || name == TIER && !has_tiers {
+            if is_own_setting(&name)
+                || is_in(&OWN, &name)
+                || omit.matches(&name)
+                || is_type
+                || name == TIER && !knows.tiers
+            {
                 continue;
             }
             let place = if is_in(&LATER, &name) { &mut settings.later } else { &mut settings.first };
@@ -64,25 +81,14 @@ impl Settings {
     /// Nothing is copied or made visible while documents come.
     pub fn to_make(&self) -> Map<String, Value> {
         let mut made = self.first.clone();
-        made.insert("index.refresh_interval".into(), "-1".into());
-        made.insert("index.number_of_replicas".into(), "0".into());
-        // A template of the server's may have one: what an index itself says counts for more.
-        made.insert("index.auto_expand_replicas".into(), "false".into());
-        made.insert("index.default_pipeline".into(), "_none".into());
-        made.insert("index.final_pipeline".into(), "_none".into());
+        made.extend(quick(self.has_final_pipelines));
         made
     }
 
     /// When all documents are in: the dump's word on everything that [`Settings::to_make`] said, its default otherwise.
     pub fn to_finish(&self) -> Map<String, Value> {
         let mut finished = self.later.clone();
-        for name in [
-            "index.refresh_interval",
-            "index.number_of_replicas",
-            "index.auto_expand_replicas",
-            "index.default_pipeline",
-            "index.final_pipeline",
-        ] {
+        for (name, _) in quick(self.has_final_pipelines) {
             finished.entry(name).or_insert(Value::Null);
         }
         // It decides by itself.
@@ -99,6 +105,20 @@ pub fn flat(said: &Value) -> Map<String, Value> {
     let mut flat = Map::new();
     flatten("", said, &mut flat);
     flat
+}
+
+/// Settings of an index that is being filled. A template of the server's may say otherwise: what an index itself says counts for
+/// more.
+pub fn quick(has_final_pipelines: bool) -> Map<String, Value> {
+    let settings = [
+        ("index.refresh_interval", "-1"),
+        ("index.number_of_replicas", "0"),
+        ("index.auto_expand_replicas", "false"),
+        ("index.default_pipeline", "_none"),
+        ("index.final_pipeline", "_none"),
+    ];
+    let known = settings.iter().filter(|(name, _)| has_final_pipelines || *name != "index.final_pipeline");
+    known.map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
 }
 
 fn is_in(names: &[&str], name: &str) -> bool {
@@ -125,6 +145,9 @@ fn flatten(prefix: &str, value: &Value, flat: &mut Map<String, Value>) {
 mod tests {
     use super::*;
 
+    const BOTH: Knows = Knows { tiers: true, final_pipelines: true };
+    const NEITHER: Knows = Knows { tiers: false, final_pipelines: false };
+
     #[test]
     fn each_setting_has_its_time() {
         let said = json!({ "index": {
@@ -132,7 +155,7 @@ mod tests {
             "number_of_replicas": "2", "refresh_interval": "7s", "blocks": { "write": "true" }, "versioned": "1",
             "routing": { "allocation": { "include": { "_tier_preference": "data_content" }, "initial_recovery": { "_id": "x" } } },
             "analysis": { "filter": { "s": { "type": "stop", "stopwords": ["a", "b"] } } }, "lifecycle": { "name": "p" } } });
-        let settings = Settings::new(&said, &["index.life*"].into_iter().collect(), false);
+        let settings = Settings::new(&said, &["index.life*"].into_iter().collect(), NEITHER);
         let first = json!({ "index.number_of_shards": "3", "index.versioned": "1",
             "index.analysis.filter.s.type": "stop", "index.analysis.filter.s.stopwords": ["a", "b"] });
         assert_eq!(Value::Object(settings.first.clone()), first);
@@ -145,10 +168,11 @@ mod tests {
             (&finished["index.refresh_interval"], &finished["index.default_pipeline"]),
             (&json!("7s"), &Value::Null)
         );
-        let tiers = Settings::new(&said, &Patterns::default(), true);
+        assert!(!finished.contains_key("index.final_pipeline"));
+        let tiers = Settings::new(&said, &Patterns::default(), BOTH);
         assert!(tiers.first.contains_key(TIER) && tiers.later.contains_key("index.lifecycle.name"));
         let flat = json!({ "index.number_of_shards": "3", "auto_expand_replicas": "0-1" });
-        let flat = Settings::new(&flat, &Patterns::default(), true);
+        let flat = Settings::new(&flat, &Patterns::default(), BOTH);
         assert_eq!(Value::Object(flat.first.clone()), json!({ "index.number_of_shards": "3" }));
         assert!(!flat.to_finish().contains_key("index.number_of_replicas"));
     }

@@ -2,17 +2,18 @@
 
 use super::load::Loader;
 use super::parameters::Restore;
-use super::plan::{Plan, Planned, Stream};
+use super::plan::{Plan, Planned};
+use super::streams;
+use crate::catalog;
 use crate::client::{Body, Client};
 use crate::layout::Definition;
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result, omitted};
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Sorted as they are to be used.
+/// They would be in the way of whatever is done to an index: the last to be set.
 const BLOCKS: &str = "index.blocks";
 
 /// What is there under the names that the restore wants.
@@ -32,9 +33,8 @@ pub async fn look(client: &Client, plan: &Plan, parameters: &Restore) -> Result<
     let there: BTreeMap<String, Aliases> =
         client.get("/_all/_alias?expand_wildcards=all&ignore_unavailable=true").await?;
     let mut found = Found::default();
-    if !plan.streams.is_empty() {
-        found.streams = streams(client).await?;
-    }
+    streams::check_known(client, plan).await?;
+    found.streams = catalog::data_streams(client).await?.into_iter().map(|stream| stream.name).collect();
     let aliases: BTreeSet<&String> = there.values().flat_map(|index| index.aliases.keys()).collect();
     let mut in_the_way = Vec::new();
     for target in plan.targets() {
@@ -43,13 +43,14 @@ pub async fn look(client: &Client, plan: &Plan, parameters: &Restore) -> Result<
                 "there is an alias {target}, so there can be no index of that name; remove the alias, or restore elsewhere with rename"
             )));
         }
-        let place = match (there.contains_key(target), found.streams.contains(target)) {
-            (true, _) => &mut found.indices,
-            (_, true) => &mut BTreeSet::new(),
-            _ => continue,
-        };
-        place.insert(target.into());
-        in_the_way.push(target);
+        // Where streams have aliases, they are among the indices.
+        let is_stream = found.streams.contains(target);
+        if there.contains_key(target) && !is_stream {
+            found.indices.insert(target.into());
+            in_the_way.push(target);
+        } else if is_stream {
+            in_the_way.push(target);
+        }
     }
     if !plan.makes {
         return check_empty(client, plan, &in_the_way).await.map(|()| found);
@@ -58,6 +59,14 @@ pub async fn look(client: &Client, plan: &Plan, parameters: &Restore) -> Result<
         return Err(Error::InvalidParameter(format!(
             "{} is there already; set overwrite to replace it, or restore elsewhere with rename",
             omitted::line(&in_the_way)
+        )));
+    }
+    let names = plan.aliases().map(|alias| parameters.rename.of(alias)).filter(|_| parameters.aliases);
+    if let Some(alias) =
+        names.into_iter().find(|alias| there.contains_key(&**alias) && !found.indices.contains(&**alias))
+    {
+        return Err(Error::InvalidParameter(format!(
+            "the dump has an alias {alias}, and there is an index of that name; set aliases to false, or rename the alias"
         )));
     }
     let wanted: BTreeSet<&str> = plan.targets().collect();
@@ -73,6 +82,7 @@ async fn check_empty(client: &Client, plan: &Plan, there: &[&str]) -> Result<()>
                 "{target} is not there, and the dump has documents alone; restore a dump of its schema first"
             )));
         }
+        check_pipelines(client, target).await?;
         if count(client, target).await? > 0 {
             return Err(Error::InvalidParameter(format!(
                 "{target} is not empty, and the dump has documents alone; empty it first, or restore elsewhere with rename"
@@ -82,27 +92,18 @@ async fn check_empty(client: &Client, plan: &Plan, there: &[&str]) -> Result<()>
     Ok(())
 }
 
-async fn streams(client: &Client) -> Result<BTreeSet<String>> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
+/// A default pipeline is kept from documents by each request, a final one cannot be.
+async fn check_pipelines(client: &Client, target: &str) -> Result<()> {
+    let path = format!("/{}/_settings?flat_settings=true", segment(target));
+    let found: BTreeMap<String, Value> = client.get(&path).await?;
+    let has_final =
+        |index: &Value| index.pointer("/settings/index.final_pipeline").is_some_and(|name| *name != "_none");
+    if found.values().any(has_final) {
+        return Err(Error::InvalidParameter(format!(
+            "{target} has a final pipeline, which would change documents that have been through it; remove the setting index.final_pipeline for as long as this takes"
+        )));
     }
-    #[derive(Deserialize)]
-    struct Streams {
-        data_streams: Vec<Named>,
-    }
-    match client.ask("GET", "/_data_stream?expand_wildcards=all", &Body::None).await? {
-        Ok(mut answer) => {
-            let streams: Streams = answer.json(crate::client::MAX_ANSWER).await?;
-            Ok(streams.data_streams.into_iter().map(|stream| stream.name).collect())
-        }
-        Err(refusal) if matches!(refusal.status, 400 | 404 | 405) => Err(Error::Unsupported(format!(
-            "the dump has data streams, which {} {} does not have here; leave them out with exclude",
-            client.version().flavour.name(),
-            client.version().text
-        ))),
-        Err(refusal) => Err(refusal.error("GET /_data_stream")),
-    }
+    Ok(())
 }
 
 /// Deletes what was in the way.
@@ -130,23 +131,6 @@ pub async fn make(client: &Client, index: &Planned) -> Result<()> {
     let failed =
         || format!("unable to make {}; what this server does not know can be left out with omitSettings", index.target);
     client.send("PUT", &format!("/{}", segment(&index.target)), &body).await.map(drop).context(failed)
-}
-
-/// Makes a data stream by its template.
-pub async fn make_stream(client: &Client, stream: &Stream) -> Result<()> {
-    let failed =
-        || format!("unable to make the data stream {}, for which there has to be an index template", stream.target);
-    client
-        .send("PUT", &format!("/_data_stream/{}", segment(&stream.target)), &Body::None)
-        .await
-        .map(drop)
-        .context(failed)
-}
-
-/// Gives a data stream its next index.
-pub async fn roll_over(client: &Client, stream: &str) -> Result<()> {
-    let failed = || format!("unable to give the data stream {stream} another index");
-    client.send("POST", &format!("/{}/_rollover", segment(stream)), &Body::None).await.map(drop).context(failed)
 }
 
 /// How many documents there are, made visible first.
@@ -179,35 +163,39 @@ pub async fn check_counts(client: &Client, loader: &Loader<'_>, targets: impl It
     Ok(())
 }
 
-/// Settings, aliases, blocks, closed: what indices were in the dump.
+/// Settings, aliases, closed, blocks: what indices were in the dump.
 pub async fn finish(client: &Client, plan: &Plan, parameters: &Restore) -> Result<()> {
     for index in &plan.indices {
         let mut settings = index.settings.to_finish();
         settings.retain(|name, _| !name.starts_with(BLOCKS));
         set(client, &index.target, &settings).await?;
     }
+    for stream in &plan.streams {
+        streams::finish(client, stream).await?;
+    }
     if parameters.aliases {
         aliases(client, plan, parameters).await?;
     }
     for index in &plan.indices {
-        let mut blocks = index.settings.to_finish();
-        blocks.retain(|name, value| name.starts_with(BLOCKS) && !value.is_null());
-        if !blocks.is_empty() {
-            set(client, &index.target, &blocks).await?;
-        }
         if index.is_closed {
             let failed = || format!("unable to close {}", index.target);
             let path = format!("/{}/_close", segment(&index.target));
             client.send("POST", &path, &Body::None).await.context(failed)?;
         }
+        let mut blocks = index.settings.to_finish();
+        blocks.retain(|name, value| name.starts_with(BLOCKS) && !value.is_null());
+        if !blocks.is_empty() {
+            set(client, &index.target, &blocks).await?;
+        }
     }
     Ok(())
 }
 
-async fn set(client: &Client, target: &str, settings: &Map<String, Value>) -> Result<()> {
+/// Changes settings of an index.
+pub async fn set(client: &Client, target: &str, settings: &Map<String, Value>) -> Result<()> {
     let failed = || {
         format!(
-            "the documents of {target} are in, but its settings are not; one that this server does not know can be left out with omitSettings"
+            "unable to change the settings of {target}; one that this server does not know can be left out with omitSettings"
         )
     };
     let path = format!("/{}/_settings", segment(target));
