@@ -3,7 +3,8 @@
 //! | artifact | what |
 //! |---|---|
 //! | `coffer.json` | [`Index`]: everything but the documents. The first |
-//! | `<index>.mapping.json`, `<index>.settings.json`, `<index>.analyzer.json`, `<index>.alias.json` | an object `{"<index>": {…}}` in a line, as the server's `_mapping`, `_settings` and `_alias` give it |
+//! | `<index>.mapping.json` | a line, the object `{"<index>": {"mappings": …}}` |
+//! | `<index>.settings.json`, `<index>.analyzer.json`, `<index>.alias.json` | a line, such an object as a text in JSON |
 //! | `<index>.json` | the documents, one a line: `{"_index":…,"_id":…,"_routing":…,"_source":…}` |
 //! | `coffer.counts.json` | [`Counts`]: what the documents come to. The last |
 //!

@@ -1,5 +1,6 @@
 //! What an operator may set on elasticsearch-dump. Its schema is generated from these types.
 
+use coffer_addon::omitted;
 use coffer_addon::parameters::{Jobs, Patterns};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +16,8 @@ pub struct Dump {
     pub include: Patterns,
     /// Without those that match one of these.
     pub exclude: Patterns,
-    /// Queries by index, e.g. `{"orders": "{\"term\": {\"paid\": true}}"}`: only its documents that match are dumped.
+    /// Queries by index or data stream, e.g. `{"orders": "{\"term\": {\"paid\": true}}"}`: only its documents
+    /// that match are dumped.
     pub query: BTreeMap<String, String>,
     /// Hidden indices too, and those whose names begin with a dot; with what else does.
     pub hidden: bool,
@@ -38,8 +40,9 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// Which parameters leave something out, for people; none when nothing is. Queries are not told: they hold values.
-    pub fn filtered(&self) -> Option<String> {
+    /// Which parameters leave something out, for people; none when nothing is. `hidden` are those that are left out for being
+    /// that. Queries are not told: they hold values.
+    pub fn filtered(&self, hidden: &[String]) -> Option<String> {
         let all = |patterns: &Patterns| patterns.without_match(&[""; 0]).join(", ");
         let queries: Vec<&str> = self.query.keys().map(String::as_str).collect();
         let parts = [
@@ -47,6 +50,7 @@ impl Dump {
             ("include", all(&self.include)),
             ("exclude", all(&self.exclude)),
             ("query", queries.join(", ")),
+            ("without hidden indices", omitted::line(hidden)),
         ];
         let set = parts.iter().filter(|(_, names)| !names.is_empty());
         let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {names}")).collect();
@@ -81,8 +85,8 @@ mod tests {
     fn all_have_defaults_and_unknown_ones_are_refused() {
         let dump: Dump = serde_json::from_str(r#"{"query": {"a": "{}"}}"#).expect("defaults");
         assert_eq!((dump.jobs, dump.split_size), (Jobs(4), 1 << 30));
-        assert_eq!(dump.filtered().as_deref(), Some("query: a"));
-        assert_eq!(Dump::default().filtered(), None);
+        assert_eq!(dump.filtered(&[]).as_deref(), Some("query: a"));
+        assert_eq!(Dump::default().filtered(&[]), None);
         assert!(serde_json::from_str::<Dump>(r#"{"queries": {}}"#).is_err());
     }
 }

@@ -7,8 +7,17 @@ use coffer_addon::parameters::Patterns;
 use coffer_addon::{Error, Result, omitted};
 use std::collections::BTreeSet;
 
-/// What is dumped of what there is; fails for names that there are not.
-pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) -> Result<(Vec<Found>, Vec<DataStream>)> {
+/// What is dumped.
+#[derive(Debug)]
+pub struct Selected {
+    pub found: Vec<Found>,
+    pub streams: Vec<DataStream>,
+    /// What would be, were it not hidden. Without names that begin with a dot, which are not users' own.
+    pub hidden: Vec<String>,
+}
+
+/// Of what there is; fails for names that there are not.
+pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) -> Result<Selected> {
     let backing: BTreeSet<String> = streams.iter().flat_map(|stream| stream.indices.iter().cloned()).collect();
     let own = found.iter().filter(|found| !backing.contains(found.name()));
     let names: Vec<&str> = own.map(Found::name).chain(streams.iter().map(|stream| stream.name.as_str())).collect();
@@ -17,31 +26,107 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
             return Err(Error::InvalidParameter(format!("indices: there is no index and no data stream {name}")));
         }
     }
-    for (parameter, patterns) in [("include", &parameters.include), ("exclude", &parameters.exclude)] {
-        let unmatched = patterns.without_match(&names);
-        if !unmatched.is_empty() {
-            let unmatched = omitted::line(unmatched);
-            return Err(Error::InvalidParameter(format!("{parameter}: nothing is named like {unmatched}")));
-        }
+    let unmatched = parameters.include.without_match(&names);
+    if !unmatched.is_empty() {
+        let unmatched = omitted::line(unmatched);
+        return Err(Error::InvalidParameter(format!("include: nothing is named like {unmatched}")));
+    }
+    let unmatched = parameters.exclude.without_match(&names);
+    if !unmatched.is_empty() {
+        coffer_addon::warn!("exclude: nothing is named like {}", omitted::line(unmatched));
     }
     let is_named = |name: &str| parameters.indices.iter().any(|named| named == name);
-    let wanted = |name: &str, hidden: bool| {
-        let by_name = if parameters.indices.is_empty() { !hidden || parameters.hidden } else { is_named(name) };
-        by_name && Patterns::select(&parameters.include, &parameters.exclude, name)
+    let chosen = |name: &str| {
+        (parameters.indices.is_empty() || is_named(name))
+            && Patterns::select(&parameters.include, &parameters.exclude, name)
     };
+    // Who names it wants it.
+    let shown = |name: &str, hidden: bool| !hidden || parameters.hidden || is_named(name);
     let is_hidden = |stream: &DataStream| stream.hidden || stream.name.starts_with('.');
+    let mut left_out = Vec::new();
+    let mut wanted = |name: &str, hidden: bool| {
+        let is_chosen = chosen(name);
+        let is_shown = shown(name, hidden);
+        if is_chosen && !is_shown && !name.starts_with('.') {
+            left_out.push(name.to_owned());
+        }
+        is_chosen && is_shown
+    };
     let streams: Vec<DataStream> =
         streams.into_iter().filter(|stream| wanted(&stream.name, is_hidden(stream))).collect();
     let selected: BTreeSet<&String> = streams.iter().flat_map(|stream| &stream.indices).collect();
-    let is_wanted = |found: &Found| match backing.contains(found.name()) {
+    let mut is_wanted = |found: &Found| match backing.contains(found.name()) {
         true => selected.contains(&found.definition.name),
         false => wanted(found.name(), found.hidden),
     };
-    let found: Vec<Found> = found.into_iter().filter(is_wanted).collect();
+    let found: Vec<Found> = found.into_iter().filter(|found| is_wanted(found)).collect();
     for name in parameters.query.keys() {
-        if !found.iter().any(|found| found.name() == name) {
-            return Err(Error::InvalidParameter(format!("query: no index {name} is dumped")));
+        let is_there = found.iter().any(|found| found.name() == name);
+        if !is_there && !streams.iter().any(|stream| stream.name == *name) {
+            return Err(Error::InvalidParameter(format!("query: no index and no data stream {name} is dumped")));
         }
     }
-    Ok((found, streams))
+    Ok(Selected { found, streams, hidden: left_out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::IndexDefinition;
+    use std::collections::BTreeMap;
+
+    fn index(name: &str, hidden: bool) -> Found {
+        let definition = IndexDefinition {
+            name: name.into(),
+            data_stream: None,
+            closed: false,
+            settings: BTreeMap::new(),
+            mappings: None,
+            aliases: BTreeMap::new(),
+            file: None,
+        };
+        Found { definition, hidden: hidden || name.starts_with('.'), shards: 1, bytes: 0, documents: 0 }
+    }
+
+    fn names(parameters: &str) -> Result<(Vec<String>, Vec<String>)> {
+        let found = [
+            index(".ds-logs-1", true),
+            index(".kibana", true),
+            index("a", false),
+            index("ab", false),
+            index("h", true),
+        ];
+        let stream = DataStream {
+            name: "logs".into(),
+            template: "logs".into(),
+            timestamp_field: "@timestamp".into(),
+            indices: vec![".ds-logs-1".into()],
+            hidden: false,
+            aliases: BTreeMap::new(),
+        };
+        let parameters: Dump = serde_json::from_str(parameters).expect("parameters");
+        let selected = select(&parameters, found.into(), vec![stream])?;
+        Ok((selected.found.iter().map(|found| found.name().to_owned()).collect(), selected.hidden))
+    }
+
+    #[test]
+    fn a_stream_brings_its_indices_and_hidden_ones_are_told() {
+        let these = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names("{}"), Ok((these(&[".ds-logs-1", "a", "ab"]), these(&["h"]))));
+        let all = these(&[".ds-logs-1", ".kibana", "a", "ab", "h"]);
+        assert_eq!(names(r#"{"hidden": true}"#), Ok((all, these(&[]))));
+        assert_eq!(names(r#"{"indices": ["h", "logs"]}"#), Ok((these(&[".ds-logs-1", "h"]), these(&[]))));
+        assert_eq!(names(r#"{"include": ["a*"], "exclude": ["ab", "x"]}"#), Ok((these(&["a"]), these(&[]))));
+        assert_eq!(
+            names(r#"{"query": {"logs": "{}"}, "exclude": ["a*"]}"#),
+            Ok((these(&[".ds-logs-1"]), these(&["h"])))
+        );
+        for (wrong, says) in [
+            (r#"{"indices": ["x"]}"#, "no data stream x"),
+            (r#"{"include": ["x*"]}"#, "x*"),
+            (r#"{"query": {"x": "{}"}}"#, "x is dumped"),
+        ] {
+            assert!(matches!(names(wrong), Err(Error::InvalidParameter(text)) if text.contains(says)), "{wrong}");
+        }
+    }
 }

@@ -40,8 +40,13 @@ pub struct Client {
 impl Client {
     /// Asks the server who it is.
     pub async fn connect(http: Http) -> Result<Self> {
-        let answer: Value = json(accepted(exchange(&http, "GET", "/", &Body::None).await?, "GET /").await?).await?;
-        let version = Version::of(&answer)?;
+        let answer = accepted(exchange(&http, "GET", "/", &Body::None).await?, "GET /").await?;
+        let version = Version::of(&match json::<Value>(answer).await {
+            Ok(answer) => answer,
+            // It is none of ours then.
+            Err(Error::Corrupt(_)) => Value::Null,
+            Err(error) => return Err(error),
+        })?;
         Ok(Client { http, version })
     }
 

@@ -75,10 +75,11 @@ impl Version {
         self.is_elasticsearch() && self.major < 7
     }
 
-    /// Points in time; some builds lack them all the same, see `dump::point`.
+    /// Points in time that can be read page by page; some builds lack them all the same, which a dump finds out. Elasticsearch
+    /// 7.10 and 7.11 have some without an order (`_shard_doc`) in which no document comes twice.
     pub fn has_points_in_time(&self) -> bool {
         match self.flavour {
-            Flavour::Elasticsearch => self.is_since(7, 10) && !self.oss,
+            Flavour::Elasticsearch => self.is_since(7, 12) && !self.oss,
             Flavour::OpenSearch => self.is_since(2, 4),
         }
     }

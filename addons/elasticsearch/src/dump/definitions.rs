@@ -1,4 +1,5 @@
-//! Files of definitions as multielasticdump has them.
+//! Files of definitions as multielasticdump has them: a line each, which is an object for mappings, and for all others a text
+//! with an object in it.
 
 use crate::layout::{ALIAS, ANALYZER, IndexDefinition, MAPPING, SETTINGS};
 use coffer_addon::{Outbox, Result};
@@ -6,30 +7,38 @@ use serde_json::{Map, Value, json};
 
 /// Writes an index's.
 pub async fn write(outbox: &Outbox, index: &IndexDefinition) -> Result<()> {
-    let name = &index.name;
-    let json = |ending: &str| outbox.file(format!("{name}{ending}")).label("mediaType", "application/json");
-    let line = |value: Value| {
-        let mut line = json!({ name: value }).to_string();
-        line.push('\n');
-        line
-    };
-    let settings = nested(index.settings.iter());
-    let is_analysis = |(name, _): &(&String, &Value)| name.starts_with("index.analysis.");
-    let analysis = nested(index.settings.iter().filter(is_analysis));
-    json(SETTINGS).write_all(line(json!({ "settings": settings })).as_bytes()).await?;
-    if analysis.as_object().is_some_and(|analysis| !analysis.is_empty()) {
-        json(ANALYZER).write_all(line(json!({ "settings": analysis })).as_bytes()).await?;
-    }
-    // Not through a `Value`: its numbers would be printed anew.
-    let mappings = index.mappings.as_ref().map_or("{}", |mappings| mappings.text());
-    let mapping = format!("{{{}:{{\"mappings\":{mappings}}}}}\n", Value::from(name.as_str()));
-    json(MAPPING).write_all(mapping.as_bytes()).await?;
-    if !index.aliases.is_empty() {
-        let aliases = serde_json::to_string(&index.aliases)?;
-        let alias = format!("{{{}:{{\"aliases\":{aliases}}}}}\n", Value::from(name.as_str()));
-        json(ALIAS).write_all(alias.as_bytes()).await?;
+    for (ending, line) in lines(index)? {
+        let file = outbox.file(format!("{}{ending}", index.name)).label("mediaType", "application/json");
+        file.write_all(line.as_bytes()).await?;
     }
     Ok(())
+}
+
+/// By what the files' names end in.
+fn lines(index: &IndexDefinition) -> Result<Vec<(&'static str, String)>> {
+    let name = &index.name;
+    let quoted = |text: String| format!("{}\n", Value::String(text));
+    let is_analysis = |(name, _): &(&String, &Value)| name.starts_with("index.analysis.");
+    let analysis = nested(index.settings.iter().filter(is_analysis));
+    let settings = json!({ name: { "settings": nested(index.settings.iter()) } });
+    // Not through a `Value`: its numbers would be printed anew.
+    let mappings = index.mappings.as_ref().map_or("{}", |mappings| mappings.text());
+    let name = Value::from(name.as_str());
+    let mut lines = vec![
+        (SETTINGS, quoted(settings.to_string())),
+        (MAPPING, format!("{{{name}:{{\"mappings\":{}}}}}\n", mappings.replace(['\n', '\r'], " "))),
+    ];
+    if analysis.as_object().is_some_and(|analysis| !analysis.is_empty()) {
+        lines.push((ANALYZER, quoted(format!("{{{name}:{{\"settings\":{analysis}}}}}"))));
+    }
+    lines.push(match index.aliases.is_empty() {
+        true => (ALIAS, quoted("{}".into())),
+        false => {
+            let aliases = serde_json::to_string(&index.aliases)?;
+            (ALIAS, quoted(format!("{{{name}:{{\"aliases\":{aliases}}}}}")))
+        }
+    });
+    Ok(lines)
 }
 
 /// `a.b.c` as an object in an object. A name that goes on where another ended stays flat, which servers take as well.
@@ -68,5 +77,30 @@ mod tests {
             .into();
         let wanted = json!({ "index": { "a": { "b": "1" }, "d": "3" }, "index.a.b.c": "2" });
         assert_eq!(nested(flat.iter()), wanted);
+    }
+
+    #[test]
+    fn each_is_a_line() {
+        let definition = serde_json::from_str("{\n\"b\":1.10}").expect("JSON");
+        let index = IndexDefinition {
+            name: "i".into(),
+            data_stream: None,
+            closed: false,
+            settings: [("index.analysis.a", "x"), ("index.b", "1")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            mappings: Some(definition),
+            aliases: BTreeMap::new(),
+            file: None,
+        };
+        let settings = r#""{\"i\":{\"settings\":{\"index\":{\"analysis\":{\"a\":\"x\"},\"b\":\"1\"}}}}""#;
+        let analyzer = r#""{\"i\":{\"settings\":{\"index\":{\"analysis\":{\"a\":\"x\"}}}}}""#;
+        let wanted = [
+            (SETTINGS, format!("{settings}\n")),
+            (MAPPING, "{\"i\":{\"mappings\":{ \"b\":1.10}}}\n".into()),
+            (ANALYZER, format!("{analyzer}\n")),
+            (ALIAS, "\"{}\"\n".into()),
+        ];
+        assert_eq!(lines(&index).expect("lines"), wanted);
     }
 }

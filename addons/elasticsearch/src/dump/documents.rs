@@ -2,42 +2,51 @@
 
 use super::contexts::{Context, Contexts, KEEP_ALIVE, SCROLL_KEEP_ALIVE};
 use super::page::Page;
+use super::point;
 use crate::catalog::Found;
-use crate::client::{Body, Client, Refusal};
+use crate::client::{Body, Client};
 use crate::layout::{Consistency, Count};
-use coffer_addon::http::segment;
+use coffer_addon::http::{Response, segment};
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{ArtifactWriter, Error, Outbox, Result};
 use futures::lock::Mutex;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 
 /// About how long an answer should be, in bytes.
 const WANTED: u64 = 4 << 20;
-/// The longest answer that is taken: a server takes no longer document than 100 MB unless it is told to.
-const LONGEST: usize = 256 << 20;
-/// More documents no server gives in one answer, unless its max_result_window is set.
+/// A longer one is asked for again with fewer documents in it, where the server can do that.
+const LONG: usize = 32 << 20;
+/// The longest answer that is taken: the host gives 256 MiB in all. A server takes documents of up to 100 MB unless it is told
+/// otherwise.
+const LONGEST: usize = 160 << 20;
+/// More documents no server gives in one answer, unless the index's max_result_window is set.
 const MOST: u64 = 10_000;
-/// More slices no server cuts into.
-const MAX_SLICES: u32 = 1024;
+/// Of a large document: as much as the host takes at once.
+const PIECE: usize = 256 << 10;
 
 /// One piece of the work.
 pub struct Piece<'a> {
     pub file: &'a File<'a>,
     /// Of how many, from 0.
     slice: u32,
-    size: u64,
+}
+
+impl Piece<'_> {
+    /// About how many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.file.found.bytes / u64::from(self.file.slices.max(1))
+    }
 }
 
 /// An index's file, written by whoever reads one of its slices.
 pub struct File<'a> {
     pub found: &'a Found,
-    name: String,
     query: Value,
+    /// By point in time: as many as the server is to cut it into. By scroll: a shard each, or 1.
     slices: u32,
-    pub pit: Cell<Option<u64>>,
+    pit: Cell<Option<u64>>,
     writer: Mutex<Option<ArtifactWriter>>,
     count: RefCell<Count>,
     /// Slices that were not read to their end.
@@ -46,14 +55,12 @@ pub struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    pub fn new(found: &'a Found, name: String, query: Option<Value>, slices: u32) -> Self {
-        let slices = if slices > MAX_SLICES { 1 } else { slices.max(1) };
+    pub fn new(found: &'a Found, query: Option<Value>, slices: u32, pit: Option<u64>) -> Self {
         File {
             found,
-            name,
             query: query.unwrap_or_else(|| json!({ "match_all": {} })),
             slices,
-            pit: Cell::new(None),
+            pit: Cell::new(pit),
             writer: Mutex::new(None),
             count: RefCell::default(),
             left: Cell::new(slices),
@@ -62,8 +69,7 @@ impl<'a> File<'a> {
     }
 
     pub fn pieces(&'a self) -> impl Iterator<Item = Piece<'a>> {
-        let size = self.found.bytes / u64::from(self.slices);
-        (0..self.slices).map(move |slice| Piece { file: self, slice, size })
+        (0..self.slices).map(move |slice| Piece { file: self, slice })
     }
 
     pub fn count(&self) -> Count {
@@ -74,13 +80,12 @@ impl<'a> File<'a> {
     fn first_size(&self) -> u64 {
         // Compressed on the disk to a fifth, say.
         let each = self.found.bytes.saturating_mul(5) / self.found.documents.max(1);
-        (WANTED / each.max(64)).clamp(1, 1000)
+        (WANTED / each.max(64)).clamp(1, self.most().min(1000))
     }
-}
 
-impl Piece<'_> {
-    pub fn size(&self) -> u64 {
-        self.size
+    fn most(&self) -> u64 {
+        let set = self.found.setting("index.max_result_window").and_then(|window| window.parse().ok());
+        set.unwrap_or(MOST).clamp(1, MOST)
     }
 }
 
@@ -91,43 +96,8 @@ pub struct Documents<'a> {
     pub contexts: &'a Contexts,
     pub tally: &'a Tally,
     pub consistency: Consistency,
-}
-
-#[derive(Deserialize)]
-struct OpenedPit {
-    /// Elasticsearch's.
-    id: Option<String>,
-    /// OpenSearch's.
-    pit_id: Option<String>,
-    #[serde(rename = "_shards")]
-    shards: Option<PitShards>,
-}
-
-#[derive(Deserialize)]
-struct PitShards {
-    failed: u64,
-}
-
-/// Opens a point in time. The server's refusal is for the caller: some do not know what that is.
-pub async fn open_pit(client: &Client, contexts: &Contexts, index: &str) -> Result<Result<u64, Refusal>> {
-    let index = segment(index);
-    let path = match client.version().is_elasticsearch() {
-        true => format!("/{index}/_pit?keep_alive={KEEP_ALIVE}"),
-        false => format!("/{index}/_search/point_in_time?keep_alive={KEEP_ALIVE}&allow_partial_pit_creation=false"),
-    };
-    let mut answer = match client.ask("POST", &path, &Body::None).await? {
-        Ok(answer) => answer,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let opened: OpenedPit = answer.json(1 << 20).await?;
-    let Some(id) = opened.id.or(opened.pit_id) else {
-        return Err(Error::Corrupt("the server opened a point in time and gave no id of it".into()));
-    };
-    let key = contexts.add(Context::Pit(id));
-    if opened.shards.is_some_and(|shards| shards.failed > 0) {
-        return Err(Error::Unavailable("not all shards have opened a point in time".into()));
-    }
-    Ok(Ok(key))
+    /// Held by whoever has a [`LONG`] answer: there is no room for two.
+    pub long: Mutex<()>,
 }
 
 impl Documents<'_> {
@@ -160,8 +130,10 @@ impl Documents<'_> {
             if let Some(key) = file.pit.take() {
                 self.contexts.close(key).await?;
             }
-            self.write(file, Vec::new()).await?;
-            if let Some(writer) = file.writer.lock().await.take() {
+            let mut writer = file.writer.lock().await;
+            // There is a file also where there are no documents.
+            self.open(file, &mut writer);
+            if let Some(writer) = writer.take() {
                 writer.finish().await?;
             }
         }
@@ -171,68 +143,85 @@ impl Documents<'_> {
     /// Reads a slice; gives how many documents it had and how many the server says there are.
     async fn by_pit(&self, piece: &Piece<'_>) -> Result<(u64, Option<u64>)> {
         let file = piece.file;
-        if file.pit.get().is_none() {
-            let opened = open_pit(self.client, self.contexts, file.found.name()).await?;
-            let key = opened.map_err(|refusal| refusal.error("opening a point in time"))?;
-            match file.pit.get() {
-                // Another slice was quicker.
-                Some(_) => self.contexts.close(key).await?,
-                None => file.pit.set(Some(key)),
-            }
-        }
-        let Some(key) = file.pit.get() else { return Err(Error::Failed("there is no point in time".into())) };
+        let key = self.pit(file).await?;
         let (mut size, mut after, mut read, mut total) = (file.first_size(), None::<Box<RawValue>>, 0, None);
         loop {
             let mut body = self.search(piece, size);
             let id = self.contexts.id(key).unwrap_or_default();
             body["pit"] = json!({ "id": id, "keep_alive": KEEP_ALIVE });
             body["track_total_hits"] = after.is_none().into();
-            let body = Body::Json(match &after {
-                None => serde_json::to_vec(&body)?,
-                Some(after) => with_search_after(&body, after)?,
-            });
-            let mut answer = self.client.send("POST", "/_search", &body).await?;
-            let bytes = match answer.read_all(LONGEST).await {
-                Ok(bytes) => bytes,
-                Err(Error::Corrupt(_)) if size > 1 => {
+            let body = Body::Json(with_search_after(&body, after.as_deref())?);
+            let answer = self.client.send("POST", "/_search", &body).await?;
+            let limit = if size > 1 { LONG } else { LONGEST };
+            let (bytes, _long) = match self.whole(answer, limit).await? {
+                Some(whole) => whole,
+                None if size > 1 => {
                     size = (size / 8).max(1);
                     continue;
                 }
-                Err(error) => return Err(error),
+                None => return Err(too_long()),
             };
             let page = Page::read(&bytes)?;
             if let Some(id) = &page.pit_id {
                 self.contexts.renamed(key, id);
             }
+            page.check()?;
             total = total.or(page.total());
-            if page.len() == 0 {
-                return Ok((read, total));
-            }
-            let count = self.take(file, &page).await?;
-            read += count;
             let Some(last) = page.last() else {
+                if page.hits().is_empty() {
+                    return Ok((read, total));
+                }
                 return Err(Error::Corrupt("the server did not say where its answer ends".into()));
             };
             if after.as_deref().is_some_and(|after| after.get() == last.get()) {
                 return Err(Error::Corrupt("the server gives the same documents again and again".into()));
             }
+            let count = self.take(file, &page).await?;
+            read += count;
             after = Some(last.to_owned());
             let each = u64::try_from(bytes.len()).unwrap_or(u64::MAX) / count.max(1);
-            size = (WANTED / each.max(1)).clamp(1, MOST).min(size * 2);
+            size = (WANTED / each.max(1)).min(size * 2).clamp(1, file.most());
         }
     }
 
+    /// The index's point in time, opened by the first slice that has its turn.
+    async fn pit(&self, file: &File<'_>) -> Result<u64> {
+        if let Some(key) = file.pit.get() {
+            return Ok(key);
+        }
+        let opened = point::open(self.client, self.contexts, file.found).await?;
+        let key = opened.map_err(|refusal| refusal.error("opening a point in time"))?;
+        match file.pit.get() {
+            // Another slice was quicker.
+            Some(other) => {
+                self.contexts.close(key).await?;
+                Ok(other)
+            }
+            None => {
+                file.pit.set(Some(key));
+                Ok(key)
+            }
+        }
+    }
+
+    /// [`Documents::by_pit`] where there are no points in time. A page that was lost on the way is not given again; what is
+    /// missing then is noticed by the count.
     async fn by_scroll(&self, piece: &Piece<'_>) -> Result<(u64, Option<u64>)> {
         let file = piece.file;
         let mut body = self.search(piece, file.first_size());
-        if self.client.version().is_since(7, 0) || !self.client.version().is_elasticsearch() {
+        if self.client.version().has_since(7, 0) {
             body["track_total_hits"] = true.into();
         }
-        let path = format!("/{}/_search?scroll={SCROLL_KEEP_ALIVE}", segment(file.found.name()));
+        let index = segment(file.found.name());
+        let mut path = format!("/{index}/_search?scroll={SCROLL_KEEP_ALIVE}{}", point::frozen(self.client, file.found));
+        if file.slices > 1 {
+            // Cheaper than slices, each of which would be open on all shards.
+            path.push_str(&format!("&preference=_shards:{}", piece.slice));
+        }
         let mut answer = self.client.send("POST", &path, &Body::json(&body)?).await?;
         let (mut key, mut read, mut total) = (None, 0, None);
         loop {
-            let bytes = answer.read_all(LONGEST).await?;
+            let Some((bytes, _long)) = self.whole(answer, LONGEST).await? else { return Err(too_long()) };
             let page = Page::read(&bytes)?;
             let Some(id) = &page.scroll_id else {
                 return Err(Error::Corrupt("the server opened a scroll and gave no id of it".into()));
@@ -241,13 +230,13 @@ impl Documents<'_> {
                 None => key = Some(self.contexts.add(Context::Scroll(id.clone()))),
                 Some(key) => self.contexts.renamed(key, id),
             }
+            page.check()?;
             total = total.or(page.total());
-            if page.len() == 0 {
+            if page.hits().is_empty() {
                 break;
             }
             read += self.take(file, &page).await?;
             let more = json!({ "scroll": SCROLL_KEEP_ALIVE, "scroll_id": id });
-            // Never asked twice: a page that was lost on the way would be missing. What is busy says so before it has begun one.
             answer = self.client.send("POST", "/_search/scroll", &Body::json(&more)?).await?;
         }
         if let Some(key) = key {
@@ -258,17 +247,15 @@ impl Documents<'_> {
 
     fn search(&self, piece: &Piece<'_>, size: u64) -> Value {
         let version = self.client.version();
-        let shard_doc = match version.is_elasticsearch() {
-            true => version.is_since(7, 12),
-            false => version.is_since(3, 3),
-        };
-        let sort = match (self.consistency, shard_doc) {
-            (Consistency::Pit, true) => "_shard_doc",
+        let sort: &[&str] = match (self.consistency, version.is_elasticsearch()) {
+            (Consistency::Pit, true) => &["_shard_doc"],
+            // Skips what comes before, which the other alone does not here.
+            (Consistency::Pit, false) if version.is_since(3, 3) => &["_doc", "_shard_doc"],
             // Unique within a shard, and a slice is of one.
-            _ => "_doc",
+            _ => &["_doc"],
         };
-        let mut body = json!({ "size": size, "sort": [sort], "query": piece.file.query });
-        if piece.file.slices > 1 {
+        let mut body = json!({ "size": size, "sort": sort, "query": piece.file.query });
+        if self.consistency == Consistency::Pit && piece.file.slices > 1 {
             body["slice"] = json!({ "id": piece.slice, "max": piece.file.slices });
         }
         if version.is_elasticsearch() && version.is_since(9, 2) {
@@ -277,38 +264,83 @@ impl Documents<'_> {
         body
     }
 
-    async fn take(&self, file: &File<'_>, page: &Page<'_>) -> Result<u64> {
-        let (mut lines, mut count) = (Vec::new(), Count::default());
-        page.write(file.found.name(), self.client.version().has_types(), &mut lines, &mut count)?;
-        file.count.borrow_mut().merge(&count);
-        self.write(file, lines).await?;
-        self.tally.add_rows(count.documents);
-        self.tally.add_bytes(count.bytes);
-        Ok(count.documents)
+    /// An answer's body, and the right to have a long one. None for one that is longer than `limit`.
+    async fn whole(&self, mut answer: Response, limit: usize) -> Result<Option<(Vec<u8>, Option<LongGuard<'_>>)>> {
+        let announced = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0_usize);
+        if announced > limit {
+            return Ok(None);
+        }
+        let mut long = if announced > LONG { Some(self.long.lock().await) } else { None };
+        let mut whole = Vec::with_capacity(announced);
+        while answer.fill().await? > 0 {
+            let length = whole.len() + answer.buffer().len();
+            if length > limit {
+                return Ok(None);
+            }
+            if length > LONG && long.is_none() {
+                long = Some(self.long.lock().await);
+            }
+            whole.extend_from_slice(answer.buffer());
+            answer.consume(usize::MAX);
+        }
+        Ok(Some((whole, long)))
     }
 
-    /// Appends whole lines; with none it begins the file.
-    async fn write(&self, file: &File<'_>, lines: Vec<u8>) -> Result<()> {
+    /// Writes a page's documents, whole lines that no other slice gets between.
+    async fn take(&self, file: &File<'_>, page: &Page<'_>) -> Result<u64> {
         let mut writer = file.writer.lock().await;
         if file.is_broken.get() {
             // The run ends with the other one's error.
             futures::future::pending::<()>().await;
         }
-        let writer = writer.get_or_insert_with(|| {
-            let draft = self.outbox.file(file.name.clone()).label("mediaType", "application/x-ndjson");
+        let writer = self.open(file, &mut writer);
+        let with_types = self.client.version().has_types();
+        let (mut lines, mut count) = (Vec::with_capacity(2 * PIECE), Count::default());
+        for hit in page.hits() {
+            hit.begin_line(file.found.name(), with_types, &mut lines)?;
+            let source = hit.source()?;
+            count.add(&hit.id()?, hit.routing()?.as_deref(), &source);
+            for piece in source.chunks(PIECE) {
+                lines.extend_from_slice(piece);
+                if lines.len() >= PIECE {
+                    lines = writer.write_buffer(lines).await?;
+                }
+            }
+            lines.extend_from_slice(b"}\n");
+        }
+        writer.write_buffer(lines).await?;
+        file.count.borrow_mut().merge(&count);
+        self.tally.add_rows(count.documents);
+        self.tally.add_bytes(count.bytes);
+        Ok(count.documents)
+    }
+
+    fn open<'w>(&self, file: &File<'_>, writer: &'w mut Option<ArtifactWriter>) -> &'w mut ArtifactWriter {
+        writer.get_or_insert_with(|| {
+            let name = file.found.definition.file.clone().unwrap_or_default();
+            let draft = self.outbox.file(name).label("mediaType", "application/x-ndjson");
             draft.label("index", file.found.name()).open()
-        });
-        writer.write_buffer(lines).await.map(drop)
+        })
     }
 }
 
+type LongGuard<'a> = futures::lock::MutexGuard<'a, ()>;
+
+fn too_long() -> Error {
+    Error::Unsupported(format!(
+        "an answer of the server is longer than the {LONGEST} bytes that there is room for: a document is too large"
+    ))
+}
+
 /// The sort values go back as they came: some are longs that no float holds.
-fn with_search_after(body: &Value, after: &RawValue) -> Result<Vec<u8>> {
+fn with_search_after(body: &Value, after: Option<&RawValue>) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(body)?;
-    bytes.pop();
-    bytes.extend_from_slice(b",\"search_after\":");
-    bytes.extend_from_slice(after.get().as_bytes());
-    bytes.push(b'}');
+    if let Some(after) = after {
+        bytes.pop();
+        bytes.extend_from_slice(b",\"search_after\":");
+        bytes.extend_from_slice(after.get().as_bytes());
+        bytes.push(b'}');
+    }
     Ok(bytes)
 }
 
@@ -322,4 +354,24 @@ fn explain(error: Error) -> Error {
         ));
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_page_ended_is_said_as_it_was_heard() {
+        let after = RawValue::from_string("[9223372036854775807]".into()).expect("JSON");
+        let body = with_search_after(&json!({ "size": 1 }), Some(&after)).expect("JSON");
+        assert_eq!(String::from_utf8(body).unwrap(), r#"{"size":1,"search_after":[9223372036854775807]}"#);
+    }
+
+    #[test]
+    fn a_lost_context_is_explained() {
+        let lost = Error::Failed(
+            "404: search_phase_execution_exception: all shards failed (search_context_missing_exception)".into(),
+        );
+        assert!(matches!(explain(lost), Error::Failed(text) if text.contains("run the dump again")));
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`point`] | a point in time of an index |
 //! | [`contexts`] | what the dump holds open on the server |
 //! | [`documents`] | indices read into their files |
 //! | [`page`] | from an answer into lines |
@@ -11,9 +12,11 @@ mod contexts;
 mod definitions;
 mod documents;
 mod page;
+mod point;
 
-use crate::catalog::{self, Found, around, lossy, selection};
-use crate::client::Client;
+use crate::catalog::selection::{self, Selected};
+use crate::catalog::{self, Found, around, lossy};
+use crate::client::{Body, Client};
 use crate::layout::{
     self, COUNTS, Consistency, Counts, DataStream, FORMAT, INDEX, Index, IndexDefinition, MAX_INDEX, Server,
 };
@@ -24,11 +27,15 @@ use coffer_addon::{Application, Error, Outbox, Report, Result, omitted};
 use contexts::{Context, Contexts};
 use documents::{Documents, File};
 use futures::future::try_join_all;
+use futures::lock::Mutex;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Points in time that are opened before anything is read: nearly one moment. Servers allow 300 and more.
-const AT_FIRST: usize = 100;
+/// Of how many shards points in time are opened before anything is read: nearly one moment. OpenSearch allows 300 of a node.
+const AT_FIRST: u32 = 200;
+
+/// More slices no server cuts into.
+const MAX_SLICES: u32 = 1024;
 
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
     if parameters.data_only && parameters.schema_only {
@@ -55,15 +62,18 @@ impl Run<'_> {
     async fn run(&self) -> Result<Report> {
         let all = catalog::indices(self.client).await?;
         let streams = catalog::data_streams(self.client).await?;
-        let (mut found, streams) = selection::select(self.parameters, all, streams)?;
+        let Selected { mut found, streams, hidden } = selection::select(self.parameters, all, streams)?;
         let left_out = self.check(&mut found)?;
         let with_documents = |found: &&Found| found.definition.file.is_some();
         self.open_closed(&found).await?;
         self.refresh(&found).await?;
 
-        let files: Vec<File<'_>> = found.iter().filter(with_documents).map(|found| self.file(found)).collect();
-        let consistency = self.begin(&files).await?;
-        let index = self.index(&found, streams, left_out, consistency).await?;
+        let read: Vec<&Found> = found.iter().filter(with_documents).collect();
+        let (consistency, points) = self.begin(&read).await?;
+        let points = points.into_iter().map(Some).chain(std::iter::repeat(None));
+        let files: Vec<File<'_>> =
+            read.iter().zip(points).map(|(found, pit)| self.file(found, consistency, &streams, pit)).collect();
+        let index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
         let bytes = serde_json::to_vec(&index)?;
         if bytes.len() > MAX_INDEX {
             return Err(Error::Unsupported(format!(
@@ -83,8 +93,14 @@ impl Run<'_> {
         let tally = Tally::new(None);
         found.iter().for_each(|_| tally.add_table());
         coffer_addon::info!("dumping {} indices by {}", found.len(), consistency.name());
-        let documents =
-            Documents { client: self.client, outbox: self.outbox, contexts: self.contexts, tally: &tally, consistency };
+        let documents = Documents {
+            client: self.client,
+            outbox: self.outbox,
+            contexts: self.contexts,
+            tally: &tally,
+            consistency,
+            long: Mutex::new(()),
+        };
         let pieces: Vec<_> = files.iter().flat_map(File::pieces).collect();
         let workers = self.parameters.jobs.up_to(pieces.len());
         let queue = Queue::new(pieces, |piece| piece.size());
@@ -137,55 +153,79 @@ impl Run<'_> {
     async fn refresh(&self, found: &[Found]) -> Result<()> {
         for found in found.iter().filter(|found| found.definition.file.is_some()) {
             let path = format!("/{}/_refresh", segment(found.name()));
-            if let Err(error) = self.client.post::<Value>(&path, &()).await {
-                match error {
-                    Error::Denied(text) => {
-                        coffer_addon::warn!("what was indexed last may not be in the dump: {text}");
-                        return Ok(());
-                    }
-                    error => return Err(error),
-                }
+            match self.client.ask("POST", &path, &Body::None).await? {
+                Ok(_) => {}
+                // The user may not, or the index is blocked.
+                Err(refusal) if refusal.status == 403 => coffer_addon::warn!(
+                    "what was indexed last into {} may not be in the dump: it cannot be refreshed: {}",
+                    found.name(),
+                    refusal.reason
+                ),
+                Err(refusal) => return Err(refusal.error(&format!("refreshing index {}", found.name()))),
             }
         }
         Ok(())
     }
 
-    fn file<'a>(&self, found: &'a Found) -> File<'a> {
-        let name = found.definition.file.clone().unwrap_or_default();
-        let shards = found.shards.max(1);
-        // Elasticsearch cuts a point in time by documents' numbers, which costs nothing; the others by hashes of all ids.
+    fn file<'a>(
+        &self,
+        found: &'a Found,
+        consistency: Consistency,
+        streams: &[DataStream],
+        pit: Option<u64>,
+    ) -> File<'a> {
         let version = self.client.version();
-        let is_cheap = version.is_elasticsearch() && version.has_points_in_time() && version.is_since(7, 16);
-        let each = found.bytes / u64::from(shards);
-        let parts = each.checked_div(self.parameters.split_size).unwrap_or_default().saturating_add(1);
-        let parts = u32::try_from(parts).unwrap_or(u32::MAX).min(self.parameters.jobs.0);
-        let slices = if is_cheap { shards.saturating_mul(parts) } else { shards };
-        File::new(found, name, self.queries.get(found.name()).cloned(), slices)
+        let shards = found.shards.max(1);
+        let slices = match consistency {
+            // Documents' numbers are what Elasticsearch cuts by, which costs nothing; OpenSearch by hashes of all ids.
+            Consistency::Pit if version.is_elasticsearch() => {
+                let parts = (found.bytes / u64::from(shards)).checked_div(self.parameters.split_size);
+                let parts = u32::try_from(parts.unwrap_or_default().saturating_add(1)).unwrap_or(u32::MAX);
+                let slices = shards.saturating_mul(parts.min(self.parameters.jobs.0));
+                if version.is_since(7, 15) { slices } else { 1 }
+            }
+            _ => shards,
+        };
+        // One of a shard each, or one of all.
+        let slices = if slices > MAX_SLICES { 1 } else { slices };
+        let backs = |stream: &&DataStream| stream.indices.iter().any(|index| index == found.name());
+        let query = self.queries.get(found.name());
+        let query = query.or_else(|| self.queries.get(&streams.iter().find(backs)?.name));
+        File::new(found, query.cloned(), slices, pit)
     }
 
-    /// Opens points in time, unless the server has none.
-    async fn begin(&self, files: &[File<'_>]) -> Result<Consistency> {
-        if !self.client.version().has_points_in_time() {
-            return Ok(Consistency::Scroll);
+    /// Opens points in time, unless the server has none. Of those that are many only the first: the others when it is their
+    /// turn.
+    async fn begin(&self, found: &[&Found]) -> Result<(Consistency, Vec<u64>)> {
+        let mut points = Vec::new();
+        let version = self.client.version();
+        if !version.has_points_in_time() {
+            return Ok((Consistency::Scroll, points));
         }
-        for file in files.iter().take(AT_FIRST) {
-            match documents::open_pit(self.client, self.contexts, file.found.name()).await? {
-                Ok(key) => file.pit.set(Some(key)),
+        let mut shards = 0_u32;
+        for found in found {
+            shards = shards.saturating_add(found.shards);
+            if shards > AT_FIRST && !points.is_empty() {
+                break;
+            }
+            match point::open(self.client, self.contexts, found).await? {
+                Ok(key) => points.push(key),
                 // A build without them takes that for something else, which it refuses.
                 Err(refusal)
                     if matches!(refusal.status, 400 | 405)
-                        && self.client.version().is_elasticsearch()
-                        && self.client.version().major < 8 =>
+                        && points.is_empty()
+                        && version.is_elasticsearch()
+                        && version.major < 8 =>
                 {
-                    coffer_addon::warn!("this build of Elasticsearch has no points in time: {}", refusal.reason);
-                    return Ok(Consistency::Scroll);
+                    coffer_addon::info!("this build of Elasticsearch has no points in time: {}", refusal.reason);
+                    return Ok((Consistency::Scroll, points));
                 }
                 Err(refusal) => {
-                    return Err(refusal.error(&format!("opening a point in time of index {}", file.found.name())));
+                    return Err(refusal.error(&format!("opening a point in time of index {}", found.name())));
                 }
             }
         }
-        Ok(Consistency::Pit)
+        Ok((Consistency::Pit, points))
     }
 
     /// Read after the points in time were opened: what a document has added to a mapping is in it.
@@ -194,6 +234,7 @@ impl Run<'_> {
         found: &[Found],
         data_streams: Vec<DataStream>,
         left_out: Vec<String>,
+        hidden: Vec<String>,
         consistency: Consistency,
     ) -> Result<Index> {
         let parameters = self.parameters;
@@ -241,7 +282,7 @@ impl Run<'_> {
             consistency,
             schema,
             data: !parameters.schema_only,
-            filtered: parameters.filtered(),
+            filtered: parameters.filtered(&hidden),
             omitted: left_out,
             cluster_settings: around.cluster_settings,
             policies: around.policies,

@@ -1,7 +1,6 @@
 //! An answer to a search, and the lines that it comes to. Documents go from one into the other as the server sent them.
 
 use crate::client::error::told;
-use crate::layout::Count;
 use coffer_addon::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,8 +55,9 @@ enum Total {
     },
 }
 
+/// A document.
 #[derive(Deserialize)]
-struct Hit<'a> {
+pub struct Hit<'a> {
     #[serde(borrow, rename = "_index")]
     index: Cow<'a, str>,
     #[serde(borrow, rename = "_type")]
@@ -73,11 +73,14 @@ struct Hit<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Fails for one that is not whole.
     pub fn read(bytes: &'a [u8]) -> Result<Self> {
-        let page: Page<'a> = serde_json::from_slice(bytes)
-            .map_err(|error| Error::Corrupt(format!("the server's answer is not the JSON it should be: {error}")))?;
-        let Shards { total, successful, failed, failures } = &page.shards;
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::Corrupt(format!("the server's answer is not the JSON it should be: {error}")))
+    }
+
+    /// Fails for one that is not whole.
+    pub fn check(&self) -> Result<()> {
+        let Shards { total, successful, failed, failures } = &self.shards;
         if *failed > 0 || successful < total {
             let why = failures.first().map(|failure| {
                 let (kind, reason) = told(&failure.reason);
@@ -86,14 +89,14 @@ impl<'a> Page<'a> {
             let why = why.unwrap_or_default();
             return Err(Error::Unavailable(format!("only {successful} of {total} shards answered{why}")));
         }
-        if page.timed_out {
+        if self.timed_out {
             return Err(Error::Unavailable("the server gave up in the middle of the search".into()));
         }
-        Ok(page)
+        Ok(())
     }
 
-    pub fn len(&self) -> usize {
-        self.hits.hits.len()
+    pub fn hits(&self) -> &[Hit<'a>] {
+        &self.hits.hits
     }
 
     /// How many there are in all, where it was asked for.
@@ -108,44 +111,56 @@ impl<'a> Page<'a> {
     pub fn last(&self) -> Option<&'a RawValue> {
         self.hits.hits.last()?.sort
     }
+}
 
-    /// Appends its documents to `lines`, and counts them.
-    pub fn write(&self, index: &str, with_types: bool, lines: &mut Vec<u8>, count: &mut Count) -> Result<()> {
-        for hit in &self.hits.hits {
-            if hit.index != index {
-                return Err(Error::Corrupt(format!("the server answered with a document of {}", hit.index)));
-            }
-            let id: Cow<'_, str> = serde_json::from_str(hit.id.get())?;
-            let routing: Option<Cow<'_, str>> =
-                hit.routing.map(|routing| serde_json::from_str(routing.get())).transpose()?;
-            let Some(source) = hit.source else {
-                return Err(Error::Unsupported(format!(
-                    "document {id:?} has no _source: it is not kept, or the user may not see it"
-                )));
-            };
-            lines.extend_from_slice(b"{\"_index\":");
-            serde_json::to_writer(&mut *lines, index)?;
-            if let Some(kind) = hit.kind.filter(|_| with_types) {
-                lines.extend_from_slice(b",\"_type\":");
-                lines.extend_from_slice(kind.get().as_bytes());
-            }
-            lines.extend_from_slice(b",\"_id\":");
-            lines.extend_from_slice(hit.id.get().as_bytes());
-            if let Some(routing) = hit.routing.filter(|_| routing.is_some()) {
-                lines.extend_from_slice(b",\"_routing\":");
-                lines.extend_from_slice(routing.get().as_bytes());
-            }
-            lines.extend_from_slice(b",\"_source\":");
-            let begin = lines.len();
-            lines.extend_from_slice(source.get().as_bytes());
-            let source = lines.get_mut(begin..).unwrap_or_default();
-            // Indexed with line breaks between its fields: they are no part of any text in it.
-            source.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-            count.add(&id, routing.as_deref(), source);
-            lines.extend_from_slice(b"}\n");
+impl<'a> Hit<'a> {
+    pub fn id(&self) -> Result<Cow<'a, str>> {
+        text(self.id)
+    }
+
+    pub fn routing(&self) -> Result<Option<Cow<'a, str>>> {
+        self.routing.map(text).transpose()
+    }
+
+    /// As it is to stand in a line. Indexed with line breaks between its fields it has blanks in their place: those in texts are
+    /// escaped.
+    pub fn source(&self) -> Result<Cow<'a, [u8]>> {
+        let Some(source) = self.source else {
+            return Err(Error::Unsupported(
+                "a document has no _source: the index does not keep it, or the user may not see it".into(),
+            ));
+        };
+        let bytes = source.get().as_bytes();
+        let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        if !bytes.iter().any(is_break) {
+            return Ok(Cow::Borrowed(bytes));
         }
+        Ok(Cow::Owned(bytes.iter().map(|byte| if is_break(byte) { b' ' } else { *byte }).collect()))
+    }
+
+    /// Appends what stands before the source, which `}` and a line's end follow.
+    pub fn begin_line(&self, index: &str, with_types: bool, lines: &mut Vec<u8>) -> Result<()> {
+        if self.index != index {
+            return Err(Error::Corrupt(format!("the server answered with a document of {}", self.index)));
+        }
+        lines.extend_from_slice(b"{\"_index\":");
+        serde_json::to_writer(&mut *lines, index)?;
+        let kind = self.kind.filter(|_| with_types);
+        for (name, value) in [("_type", kind), ("_id", Some(self.id)), ("_routing", self.routing)] {
+            if let Some(value) = value {
+                lines.extend_from_slice(format!(",\"{name}\":").as_bytes());
+                lines.extend_from_slice(value.get().as_bytes());
+            }
+        }
+        lines.extend_from_slice(b",\"_source\":");
         Ok(())
     }
+}
+
+fn text(raw: &RawValue) -> Result<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(serde_json::from_str::<Text<'_>>(raw.get())?.0)
 }
 
 #[cfg(test)]
@@ -153,37 +168,51 @@ mod tests {
     use super::*;
 
     fn page(hits: &str, rest: &str) -> String {
-        format!(
-            r#"{{"timed_out":false,"_shards":{{"total":1,"successful":1,"failed":0}},"hits":{{{rest}"hits":[{hits}]}}}}"#
-        )
+        let shards = r#"{"total":1,"successful":1,"failed":0}"#;
+        format!(r#"{{"timed_out":false,"_shards":{shards},"hits":{{{rest}"hits":[{hits}]}}}}"#)
     }
 
     #[test]
     fn a_source_stays_as_it_is_on_a_line() {
-        let hit = "{\"_index\":\"i\",\"_id\":\"\\u00fc\",\"_score\":null,\"_routing\":\"r\",\"_source\":{\n \"a\": 1.10,\"a\":123456789012345678901,\"t\":\"\\n\"},\"sort\":[7]}";
-        let text = page(hit, r#""total":{"value":1,"relation":"eq"},"#);
+        let source = "{\n \"a\": 1.10,\"a\":123456789012345678901,\"t\":\"\\n\"}";
+        let hit = format!(
+            "{{\"_index\":\"i\",\"_type\":\"_doc\",\"_id\":\"\\u00fc\",\"_score\":null,\"_routing\":\"r\",\"_source\":{source},\"sort\":[7]}}"
+        );
+        let text = page(&hit, r#""total":{"value":1,"relation":"eq"},"#);
         let page = Page::read(text.as_bytes()).expect("a page");
-        assert_eq!((page.len(), page.total(), page.last().map(RawValue::get)), (1, Some(1), Some("[7]")));
-        let (mut lines, mut count) = (Vec::new(), Count::default());
-        page.write("i", false, &mut lines, &mut count).expect("written");
-        let line = "{\"_index\":\"i\",\"_id\":\"\\u00fc\",\"_routing\":\"r\",\"_source\":{  \"a\": 1.10,\"a\":123456789012345678901,\"t\":\"\\n\"}}\n";
-        assert_eq!(String::from_utf8(lines).expect("text"), line);
-        let mut same = Count::default();
-        same.add("ü", Some("r"), b"{  \"a\": 1.10,\"a\":123456789012345678901,\"t\":\"\\n\"}");
-        assert_eq!(count, same);
+        page.check().expect("whole");
+        assert_eq!((page.hits().len(), page.total(), page.last().map(RawValue::get)), (1, Some(1), Some("[7]")));
+        let hit = &page.hits()[0];
+        assert_eq!((hit.id().unwrap(), hit.routing().unwrap()), ("ü".into(), Some("r".into())));
+        assert_eq!(hit.source().unwrap(), source.replace('\n', " ").as_bytes());
+        for (with_types, kind) in [(false, ""), (true, r#","_type":"_doc""#)] {
+            let mut line = Vec::new();
+            hit.begin_line("i", with_types, &mut line).expect("written");
+            let wanted = format!(r#"{{"_index":"i"{kind},"_id":"\u00fc","_routing":"r","_source":"#);
+            assert_eq!(String::from_utf8(line).unwrap(), wanted);
+        }
+        assert!(hit.begin_line("j", false, &mut Vec::new()).is_err());
     }
 
     #[test]
     fn what_is_not_whole_is_refused() {
         let failed = r#"{"timed_out":false,"_shards":{"total":2,"successful":1,"failed":1,"failures":[{"shard":1,
             "reason":{"type":"node_not_connected_exception","reason":"gone"}}]},"hits":{"hits":[]}}"#;
-        assert!(matches!(Page::read(failed.as_bytes()), Err(Error::Unavailable(text)) if text.contains("gone")));
+        let outcome = Page::read(failed.as_bytes()).and_then(|page| page.check());
+        assert!(matches!(outcome, Err(Error::Unavailable(text)) if text.contains("gone")));
         let late = page("", "").replace("false", "true");
-        assert!(matches!(Page::read(late.as_bytes()), Err(Error::Unavailable(_))));
-        assert!(matches!(Page::read(b"{\"hits\":"), Err(Error::Corrupt(_))));
+        assert!(matches!(Page::read(late.as_bytes()).and_then(|page| page.check()), Err(Error::Unavailable(_))));
+        assert!(matches!(Page::read(b"{\"hits\":").map(drop), Err(Error::Corrupt(_))));
         let text = page(r#"{"_index":"i","_id":"1"}"#, "");
         let without = Page::read(text.as_bytes()).expect("a page");
-        let outcome = without.write("i", false, &mut Vec::new(), &mut Count::default());
-        assert!(matches!(outcome, Err(Error::Unsupported(_))), "{outcome:?}");
+        assert!(matches!(without.hits()[0].source(), Err(Error::Unsupported(_))));
+    }
+
+    #[test]
+    fn totals_are_numbers_or_objects() {
+        let total = |text: &str| Page::read(page("", text).as_bytes()).expect("a page").total();
+        assert_eq!(total(r#""total":7,"#), Some(7));
+        assert_eq!(total(r#""total":{"value":10000,"relation":"gte"},"#), None);
+        assert_eq!(total(""), None);
     }
 }

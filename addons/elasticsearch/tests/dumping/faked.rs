@@ -1,0 +1,156 @@
+//! What a server may do to a dump that no server at hand does when one asks it to.
+
+// clippy.toml allows these in test functions; helpers of tests are as much a test.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
+
+use super::dumping::fake::{Answer, Asked, Fake, found, refusal};
+use super::dumping::{at, dump_from};
+use coffer_addon::Error;
+use serde_json::{Value, json};
+
+/// Fails when a search is answered so, and says why; everything is given back.
+async fn fails(instead: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Error {
+    let fake = Fake::start(instead).await;
+    let error = dump_from(at(fake.port), "{}").await.map(|dumped| dumped.report).expect_err("a failure");
+    assert!(fake.is_clean(), "{error}: {:?}", fake.heard());
+    error
+}
+
+/// The same for the first search that reads documents.
+async fn fails_reading(answer: impl Fn() -> Answer + Send + 'static) -> Error {
+    let error = fails(move |asked| asked.reads().then(&answer)).await;
+    assert!(error.message().contains("orders"), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn pages_follow_each_other() {
+    let fake = Fake::start(|_| None).await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    let lines = [1, 2, 3].map(|id| format!(r#"{{"_index":"orders","_id":"{id}","_source":{{"number":{id}}}}}"#));
+    assert_eq!(dumped.lines("orders.json"), lines);
+    assert_eq!(dumped.fact("rows"), "3");
+    assert!(fake.is_clean());
+    // The id that the server named last.
+    let given_back: Vec<Value> =
+        fake.heard().into_iter().filter(|asked| asked.is("DELETE", "/_pit")).map(|asked| asked.body).collect();
+    assert_eq!(given_back, [json!({ "id": "pit-1" })]);
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_told_what_to_do() {
+    let error = fails(|_| Some(Answer::Json(401, refusal("security_exception", "missing credentials")))).await;
+    assert!(matches!(&error, Error::Denied(text) if text.contains("password")), "{error}");
+    let may_not = || Answer::Json(403, refusal("security_exception", "action [indices:data/read] is unauthorized"));
+    let error = fails(move |asked| asked.is("POST", "/_search").then(may_not)).await;
+    assert!(matches!(&error, Error::Denied(text) if text.contains("privilege")), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_asked_again() {
+    let mut busy = 3;
+    let fake = Fake::start(move |asked| {
+        (asked.reads() && busy > 0).then(|| {
+            busy -= 1;
+            Answer::Json(if busy == 1 { 503 } else { 429 }, refusal("es_rejected_execution_exception", "queue is full"))
+        })
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    assert_eq!(dumped.fact("rows"), "3");
+}
+
+#[tokio::test]
+async fn a_part_is_not_taken_for_the_whole() {
+    let without_a_shard = || {
+        let mut page = found(&[1, 2]);
+        let reason = json!({ "type": "no_shard_available_action_exception", "reason": "shard is gone" });
+        page["_shards"] =
+            json!({ "total": 2, "successful": 1, "failed": 1, "failures": [{ "shard": 1, "reason": reason }] });
+        Answer::Json(200, page)
+    };
+    let error = fails_reading(without_a_shard).await;
+    assert!(matches!(&error, Error::Unavailable(text) if text.contains("shard is gone")), "{error}");
+    let late = || {
+        let mut page = found(&[1, 2]);
+        page["timed_out"] = true.into();
+        Answer::Json(200, page)
+    };
+    assert!(matches!(fails_reading(late).await, Error::Unavailable(_)));
+    let fewer = |asked: &Asked| asked.body.get("search_after").map(|_| Answer::Json(200, found(&[])));
+    let error = fails(fewer).await;
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains("3 documents and gave 2")), "{error}");
+    let again = |asked: &Asked| asked.body.get("search_after").map(|_| Answer::Json(200, found(&[2])));
+    assert!(matches!(fails(again).await, Error::Corrupt(_)));
+    let error = fails_reading(|| Answer::Cut(found(&[1, 2]))).await;
+    assert!(matches!(&error, Error::Unavailable(_)), "{error}");
+    let error = fails_reading(|| Answer::Text(200, r#"{"hits": {"hits": [{"_id": "#.into())).await;
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains("not the JSON")), "{error}");
+    let without_source = || {
+        let mut page = found(&[1, 2]);
+        page["hits"]["hits"][1].as_object_mut().unwrap().remove("_source");
+        Answer::Json(200, page)
+    };
+    assert!(matches!(fails_reading(without_source).await, Error::Unsupported(_)));
+}
+
+#[tokio::test]
+async fn a_lost_point_in_time_is_explained() {
+    let lost = |asked: &Asked| {
+        asked.body.get("search_after")?;
+        let cause =
+            json!({ "type": "search_context_missing_exception", "reason": "No search context found for id [7]" });
+        let error = json!({ "type": "search_phase_execution_exception", "reason": "all shards failed",
+            "failed_shards": [{ "shard": 0, "index": "orders", "reason": cause }] });
+        Some(Answer::Json(404, json!({ "error": error, "status": 404 })))
+    };
+    let error = fails(lost).await;
+    assert!(
+        matches!(&error, Error::Failed(text) if text.contains("orders") && text.contains("run the dump again")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn no_error_quotes_a_document() {
+    let reason = "failed to parse field [name] of type [long]. Preview of field's value: 'Ada Lovelace'";
+    let error = fails_reading(move || Answer::Json(400, refusal("mapper_parsing_exception", reason))).await;
+    assert!(!error.message().contains("Ada") && error.message().contains("[name]"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_elasticsearch_is_told_so() {
+    let error = fails(|asked| asked.is("GET", "/").then(|| Answer::Json(200, json!({ "hello": "world" })))).await;
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+    let error = fails(|_| Some(Answer::Text(200, "<html>".into()))).await;
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+    let old = json!({ "version": { "number": "5.6.16" } });
+    let error = fails(move |asked| asked.is("GET", "/").then(|| Answer::Json(200, old.clone()))).await;
+    assert!(matches!(&error, Error::Unsupported(text) if text.contains("6.5")), "{error}");
+}
+
+#[tokio::test]
+async fn an_index_that_is_deleted_meanwhile_is_named() {
+    let mut looks = 0;
+    let error = fails(move |asked| {
+        looks += usize::from(asked.is("GET", "/_all"));
+        (asked.is("GET", "/_all") && looks > 1).then(|| Answer::Json(200, json!({})))
+    })
+    .await;
+    assert!(matches!(&error, Error::Failed(text) if text.contains("orders") && text.contains("deleted")), "{error}");
+}
+
+#[tokio::test]
+async fn a_dump_that_is_cancelled_leaves_nothing_behind() {
+    let fake = Fake::start(|asked| asked.reads().then_some(Answer::Never)).await;
+    let dumped = dump_from(at(fake.port), "{}");
+    let stop = async {
+        while !fake.heard().iter().any(Asked::reads) {
+            tokio::task::yield_now().await;
+        }
+        coffer_addon::testing::cancel();
+    };
+    let (dumped, ()) = futures::future::join(dumped, stop).await;
+    assert!(dumped.is_err());
+    assert!(fake.is_clean(), "{:?}", fake.heard());
+}
