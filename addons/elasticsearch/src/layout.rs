@@ -5,6 +5,7 @@
 //! | `coffer.json` | [`Index`]: everything but the documents. The first |
 //! | `<index>.mapping.json` | a line, the object `{"<index>": {"mappings": …}}` |
 //! | `<index>.settings.json`, `<index>.analyzer.json`, `<index>.alias.json` | a line, such an object as a text in JSON |
+//! | `<index>.index.json` | the same with mappings, settings and aliases |
 //! | `<index>.json` | the documents, one a line: `{"_index":…,"_id":…,"_routing":…,"_source":…}` |
 //! | `coffer.counts.json` | [`Counts`]: what the documents come to. The last |
 //!
@@ -24,11 +25,15 @@ pub const INDEX: &str = "coffer.json";
 pub const COUNTS: &str = "coffer.counts.json";
 /// Behind the name of a file with documents.
 pub const DATA: &str = ".json";
+/// The same, where that would be taken for something else.
+const DOCUMENTS: &str = ".documents.json";
 /// Behind the names of files with definitions.
 pub const MAPPING: &str = ".mapping.json";
 pub const SETTINGS: &str = ".settings.json";
 pub const ANALYZER: &str = ".analyzer.json";
 pub const ALIAS: &str = ".alias.json";
+/// All of them.
+pub const WHOLE: &str = ".index.json";
 /// multielasticdump's; ours are in [`INDEX`] alone.
 pub const TEMPLATE: &str = ".template.json";
 /// The version of [`Index`] and [`Counts`] that this crate writes and reads.
@@ -287,9 +292,15 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// The artifact with an index's documents. Names of indices have no character that a file's cannot have.
+/// The artifact with an index's documents. Names of indices have no character that a file's cannot have; one that would be taken
+/// for another index's definition, or for a file of ours, has another ending.
 pub fn data_name(index: &str) -> String {
-    format!("{index}{DATA}")
+    let name = format!("{index}{DATA}");
+    let endings = [MAPPING, SETTINGS, ANALYZER, ALIAS, WHOLE, TEMPLATE, DOCUMENTS];
+    if endings.iter().any(|ending| name.ends_with(ending)) || [INDEX, COUNTS].contains(&name.as_str()) {
+        return format!("{index}{DOCUMENTS}");
+    }
+    name
 }
 
 #[cfg(test)]
@@ -320,6 +331,14 @@ mod tests {
         let text = r#"{"b":1.10,"a":18446744073709551616,"a":2}"#;
         let definition: Definition = serde_json::from_str(text).expect("readable");
         assert_eq!(serde_json::to_string(&definition).expect("serializable"), text);
+    }
+
+    #[test]
+    fn no_two_artifacts_have_a_name() {
+        assert_eq!(data_name("shop"), "shop.json");
+        assert_eq!(data_name("shop.settings"), "shop.settings.documents.json");
+        assert_eq!(data_name("coffer.counts"), "coffer.counts.documents.json");
+        assert_eq!(data_name("a.documents"), "a.documents.documents.json");
     }
 
     #[test]

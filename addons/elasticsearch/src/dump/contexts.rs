@@ -3,11 +3,12 @@
 
 use crate::client::{Body, Client};
 use coffer_addon::http::segment;
-use coffer_addon::stop::{Open, Sessions};
-use coffer_addon::{Result, host};
+use coffer_addon::{Error, Result, host};
+use futures::StreamExt;
 use futures::future::{Either, select};
+use futures::stream;
 use serde_json::{Value, json};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
@@ -20,6 +21,16 @@ pub const SCROLL_KEEP_ALIVE: &str = "1h";
 
 const RENEWAL: Duration = Duration::from_secs(120);
 
+/// How long a run that is to stop waits for what is just being opened, and for it to be given back. The host's grace is 5 s.
+const TO_OPEN: Duration = Duration::from_millis(1500);
+const TO_CLOSE: Duration = Duration::from_secs(3);
+
+/// Between two looks at whether something is still being opened.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Requests at once, when all is given back.
+const AT_ONCE: usize = 8;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Context {
     Pit(String),
@@ -31,35 +42,61 @@ pub enum Context {
 /// All that is open for one run.
 pub struct Contexts {
     client: Client,
-    sessions: Sessions<u64>,
-    open: RefCell<BTreeMap<u64, (Context, Open<u64>)>>,
-    next: RefCell<u64>,
+    open: RefCell<BTreeMap<u64, Context>>,
+    next: Cell<u64>,
+    /// Requests whose answers will have something to be noted.
+    opening: Cell<usize>,
+    is_stopping: Cell<bool>,
+}
+
+/// Something is being opened.
+pub struct Opening<'a>(&'a Contexts);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.opening.set(self.0.opening.get().saturating_sub(1));
+    }
 }
 
 impl Contexts {
     pub fn new(client: Client) -> Self {
-        Contexts { client, sessions: Sessions::default(), open: RefCell::default(), next: RefCell::default() }
+        Contexts {
+            client,
+            open: RefCell::default(),
+            next: Cell::default(),
+            opening: Cell::default(),
+            is_stopping: Cell::default(),
+        }
+    }
+
+    /// To be held from before something is asked for until it has been [added](Contexts::add): a run that is to stop waits for
+    /// that, and never lets another begin.
+    pub async fn opening(&self) -> Opening<'_> {
+        if self.is_stopping.get() {
+            futures::future::pending::<()>().await;
+        }
+        self.opening.set(self.opening.get() + 1);
+        Opening(self)
     }
 
     /// Notes what was opened.
     pub fn add(&self, context: Context) -> u64 {
-        let mut next = self.next.borrow_mut();
-        *next += 1;
-        let open = self.sessions.open(*next);
-        self.open.borrow_mut().insert(*next, (context, open));
-        *next
+        let key = self.next.get();
+        self.next.set(key + 1);
+        self.open.borrow_mut().insert(key, context);
+        key
     }
 
     /// The id that the server knows it by now.
     pub fn id(&self, key: u64) -> Option<String> {
-        self.open.borrow().get(&key).map(|(context, _)| match context {
+        self.open.borrow().get(&key).map(|context| match context {
             Context::Pit(id) | Context::Scroll(id) | Context::Opened(id) => id.clone(),
         })
     }
 
     /// The server may give another id with each answer.
     pub fn renamed(&self, key: u64, new: &str) {
-        if let Some((Context::Pit(id) | Context::Scroll(id), _)) = self.open.borrow_mut().get_mut(&key)
+        if let Some(Context::Pit(id) | Context::Scroll(id)) = self.open.borrow_mut().get_mut(&key)
             && id != new
         {
             *id = new.to_owned();
@@ -68,7 +105,7 @@ impl Contexts {
 
     /// Gives it back.
     pub async fn close(&self, key: u64) -> Result<()> {
-        let Some(context) = self.open.borrow().get(&key).map(|(context, _)| context.clone()) else { return Ok(()) };
+        let Some(context) = self.open.borrow().get(&key).cloned() else { return Ok(()) };
         let outcome = self.give_back(&context).await;
         self.open.borrow_mut().remove(&key);
         outcome
@@ -99,14 +136,41 @@ impl Contexts {
                 Either::Right((never, _)) => match never {},
             }
         };
-        let outcome = self.sessions.end_when_cancelled(kept, async |key| self.close(key).await).await;
+        match select(pin!(kept), pin!(self.stop())).await {
+            Either::Left((outcome, _)) => {
+                self.close_all().await;
+                outcome
+            }
+            // The work is let go of only after that: an artifact left in the middle would end the run at once.
+            Either::Right(((), _kept)) => {
+                if let Either::Right(_) = select(pin!(self.close_all()), pin!(host::sleep(TO_CLOSE))).await {
+                    coffer_addon::warn!("not all that was open on the server could be given back");
+                }
+                Err(Error::Failed("cancelled".into()))
+            }
+        }
+    }
+
+    /// Ends when the run is asked to stop and all that is being opened is known.
+    async fn stop(&self) {
+        host::cancelled().await;
+        self.is_stopping.set(true);
+        let known = async {
+            while self.opening.get() > 0 {
+                host::sleep(LOOK).await;
+            }
+        };
+        select(pin!(known), pin!(host::sleep(TO_OPEN))).await;
+    }
+
+    async fn close_all(&self) {
         let left: Vec<u64> = self.open.borrow().keys().copied().collect();
-        for key in left {
+        let close = async |key| {
             if let Err(error) = self.close(key).await {
                 coffer_addon::warn!("unable to give back what was open on the server: {error}");
             }
-        }
-        outcome
+        };
+        stream::iter(left).for_each_concurrent(AT_ONCE, close).await;
     }
 
     async fn keep_alive(&self) -> std::convert::Infallible {
@@ -115,7 +179,7 @@ impl Contexts {
             let keys: Vec<u64> = self.open.borrow().keys().copied().collect();
             for key in keys {
                 let id = match self.open.borrow().get(&key) {
-                    Some((Context::Pit(id), _)) => id.clone(),
+                    Some(Context::Pit(id)) => id.clone(),
                     _ => continue,
                 };
                 let body =

@@ -1,7 +1,7 @@
 //! Files of definitions as multielasticdump has them: a line each, which is an object for mappings, and for all others a text
 //! with an object in it.
 
-use crate::layout::{ALIAS, ANALYZER, IndexDefinition, MAPPING, SETTINGS};
+use crate::layout::{ALIAS, ANALYZER, IndexDefinition, MAPPING, SETTINGS, WHOLE};
 use coffer_addon::{Outbox, Result};
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,8 @@ fn lines(index: &IndexDefinition) -> Result<Vec<(&'static str, String)>> {
     let quoted = |text: String| format!("{}\n", Value::String(text));
     let is_analysis = |(name, _): &(&String, &Value)| name.starts_with("index.analysis.");
     let analysis = nested(index.settings.iter().filter(is_analysis));
-    let settings = json!({ name: { "settings": nested(index.settings.iter()) } });
+    let nested_settings = nested(index.settings.iter());
+    let settings = json!({ name: { "settings": nested_settings } });
     // Not through a `Value`: its numbers would be printed anew.
     let mappings = index.mappings.as_ref().map_or("{}", |mappings| mappings.text());
     let name = Value::from(name.as_str());
@@ -31,13 +32,13 @@ fn lines(index: &IndexDefinition) -> Result<Vec<(&'static str, String)>> {
     if analysis.as_object().is_some_and(|analysis| !analysis.is_empty()) {
         lines.push((ANALYZER, quoted(format!("{{{name}:{{\"settings\":{analysis}}}}}"))));
     }
+    let aliases = serde_json::to_string(&index.aliases)?;
     lines.push(match index.aliases.is_empty() {
         true => (ALIAS, quoted("{}".into())),
-        false => {
-            let aliases = serde_json::to_string(&index.aliases)?;
-            (ALIAS, quoted(format!("{{{name}:{{\"aliases\":{aliases}}}}}")))
-        }
+        false => (ALIAS, quoted(format!("{{{name}:{{\"aliases\":{aliases}}}}}"))),
     });
+    let whole = format!("{{{name}:{{\"aliases\":{aliases},\"mappings\":{mappings},\"settings\":{nested_settings}}}}}");
+    lines.push((WHOLE, quoted(whole)));
     Ok(lines)
 }
 
@@ -101,6 +102,11 @@ mod tests {
             (ANALYZER, format!("{analyzer}\n")),
             (ALIAS, "\"{}\"\n".into()),
         ];
-        assert_eq!(lines(&index).expect("lines"), wanted);
+        let lines = lines(&index).expect("lines");
+        assert_eq!(lines[..4], wanted);
+        let whole: String = serde_json::from_str(&lines[4].1).expect("a text");
+        let whole: Value = serde_json::from_str(&whole).expect("an object in it");
+        let settings = json!({ "index": { "analysis": { "a": "x" }, "b": "1" } });
+        assert_eq!(whole, json!({ "i": { "aliases": {}, "mappings": { "b": 1.1 }, "settings": settings } }));
     }
 }

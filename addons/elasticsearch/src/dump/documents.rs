@@ -218,6 +218,7 @@ impl Documents<'_> {
             // Cheaper than slices, each of which would be open on all shards.
             path.push_str(&format!("&preference=_shards:{}", piece.slice));
         }
+        let mut opening = Some(self.contexts.opening().await);
         let mut answer = self.client.send("POST", &path, &Body::json(&body)?).await?;
         let (mut key, mut read, mut total) = (None, 0, None);
         loop {
@@ -230,6 +231,7 @@ impl Documents<'_> {
                 None => key = Some(self.contexts.add(Context::Scroll(id.clone()))),
                 Some(key) => self.contexts.renamed(key, id),
             }
+            drop(opening.take());
             page.check()?;
             total = total.or(page.total());
             if page.hits().is_empty() {

@@ -29,6 +29,7 @@ pub async fn open(client: &Client, contexts: &Contexts, found: &Found) -> Result
         true => format!("/{index}/_pit?keep_alive={KEEP_ALIVE}{}", frozen(client, found)),
         false => format!("/{index}/_search/point_in_time?keep_alive={KEEP_ALIVE}&allow_partial_pit_creation=false"),
     };
+    let _opening = contexts.opening().await;
     let mut answer = match client.ask("POST", &path, &Body::None).await? {
         Ok(answer) => answer,
         Err(refusal) => return Ok(Err(refusal)),

@@ -83,7 +83,7 @@ pub async fn is_loaded_by_stock_programs(server: &Search) {
     let mut command = server.tool("multielasticdump").expect("multielasticdump");
     command.arg("--direction=load").arg(format!("--match=^({})$", indices.join("|")));
     command.arg(format!("--input={}", folder.path().display())).arg(format!("--output={}", server.url()));
-    command.args(["--includeType=data,mapping,settings,alias", "--limit=1000", "--interval=10", "--intervalCap=1000"]);
+    command.args(["--includeType=data,index", "--limit=1000", "--interval=10", "--intervalCap=1000"]);
     let output = command.output().expect("multielasticdump");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     for (name, before) in indices.iter().zip(&before) {
