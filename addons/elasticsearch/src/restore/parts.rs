@@ -71,8 +71,11 @@ impl Parts {
         if part.contains_key("processors") {
             return Some(insert(&mut self.pipelines, &Value::Object(part)));
         }
-        let is_index = ["mappings", "settings", "aliases"].iter().any(|field| part.contains_key(*field));
-        if !is_index && !part.is_empty() {
+        // elasticdump adds one of a data stream's name to those of its indices.
+        if part.is_empty() {
+            return Some(Ok(()));
+        }
+        if !["mappings", "settings", "aliases"].iter().any(|field| part.contains_key(*field)) {
             return None;
         }
         let index = self.indices.entry(name.clone()).or_insert_with(|| empty(&name));
@@ -235,6 +238,7 @@ mod tests {
             r#""{\"t\":{\"index_patterns\":[\"a\"]}}""#,
             r#"{"component_templates":[{"name":"c","component_template":{}}]}"#,
             r#"{".ds-e-2026.01.01-000002":{"mappings":{"_data_stream_timestamp":{"enabled":true}}}}"#,
+            r#"{"e":{}}"#,
             "{}",
         ] {
             parts.add(file.as_bytes()).expect(file);
@@ -242,6 +246,7 @@ mod tests {
         let a = &parts.indices["a"];
         assert!(a.closed && a.aliases.contains_key("x") && parts.is_known("a"));
         assert_eq!(a.settings.keys().collect::<Vec<_>>(), ["index.number_of_shards"]);
+        assert!(!parts.indices.contains_key("e"));
         assert_eq!(parts.stream_of(".ds-e-2026.01.01-000002"), Some("e"));
         assert_eq!(stream_name(".ds-a-b-000001"), "a-b");
         assert!(parts.legacy_templates.contains_key("t") && parts.component_templates.contains_key("c"));

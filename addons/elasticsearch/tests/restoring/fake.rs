@@ -126,6 +126,7 @@ fn answer(asked: &Asked, state: &mut State) -> Option<(u16, String)> {
             ok(json!({ "count": count, "_shards": { "failed": 0 } }))
         }
         ("GET", "/_all/_alias") => ok(json!({})),
+        ("GET", "/_data_stream") => Some((404, "{}".into())),
         ("GET", path) if path.ends_with("/_alias") => ok(json!({ index: { "aliases": {} } })),
         _ => ok(json!({ "acknowledged": true })),
     }

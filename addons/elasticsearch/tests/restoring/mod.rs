@@ -63,7 +63,14 @@ pub fn multielasticdump(server: &Search) -> Vec<Written> {
     let mut command = server.tool("multielasticdump").expect("multielasticdump");
     let streams = if server.version().abilities().data_streams { "alias,datastream" } else { "alias" };
     command
-        .args(["--direction=dump", "--match=^shop", "--limit=1000", "--interval=50", "--ignoreChildError=true"])
+        .args([
+            "--direction=dump",
+            "--match=^shop",
+            "--limit=1000",
+            "--interval=50",
+            "--ignoreChildError=true",
+            "--support-big-int=true",
+        ])
         .args(["--includeType=data,mapping,settings,alias,template", &format!("--matchType={streams}")])
         .arg(format!("--input={}", server.url()))
         .arg(format!("--output={}", folder.path().display()));
