@@ -170,3 +170,15 @@ async fn all_of_a_new_elasticsearch_is_dumped() {
 async fn all_of_an_old_elasticsearch_is_dumped() {
     all_of(SearchVersion::Elasticsearch710, Consistency::Scroll).await;
 }
+
+/// Those that `COFFER_TEST_ALL_SEARCH` asks for. This one's build of 7.17 has no points in time.
+#[tokio::test]
+async fn all_of_others_is_dumped_where_asked_for() {
+    for version in SearchVersion::tested() {
+        match version {
+            SearchVersion::Elasticsearch717 => all_of(version, Consistency::Scroll).await,
+            SearchVersion::Elasticsearch819 => all_of(version, Consistency::Pit).await,
+            _ => {}
+        }
+    }
+}

@@ -10,8 +10,9 @@ use coffer_addon::http::{Response, segment};
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{ArtifactWriter, Error, Outbox, Result};
 use futures::lock::Mutex;
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
 
 /// About how long an answer should be, in bytes.
@@ -148,8 +149,8 @@ impl Documents<'_> {
         loop {
             let mut body = self.search(piece, size);
             let id = self.contexts.id(key).unwrap_or_default();
-            body["pit"] = json!({ "id": id, "keep_alive": KEEP_ALIVE });
-            body["track_total_hits"] = after.is_none().into();
+            body.insert("pit".into(), json!({ "id": id, "keep_alive": KEEP_ALIVE }));
+            body.insert("track_total_hits".into(), after.is_none().into());
             let body = Body::Json(with_search_after(&body, after.as_deref())?);
             let answer = self.client.send("POST", "/_search", &body).await?;
             let limit = if size > 1 { LONG } else { LONGEST };
@@ -210,7 +211,7 @@ impl Documents<'_> {
         let file = piece.file;
         let mut body = self.search(piece, file.first_size());
         if self.client.version().has_since(7, 0) {
-            body["track_total_hits"] = true.into();
+            body.insert("track_total_hits".into(), true.into());
         }
         let index = segment(file.found.name());
         let mut path = format!("/{index}/_search?scroll={SCROLL_KEEP_ALIVE}{}", point::frozen(self.client, file.found));
@@ -247,7 +248,7 @@ impl Documents<'_> {
         Ok((read, total))
     }
 
-    fn search(&self, piece: &Piece<'_>, size: u64) -> Value {
+    fn search(&self, piece: &Piece<'_>, size: u64) -> Map<String, Value> {
         let version = self.client.version();
         let sort: &[&str] = match (self.consistency, version.is_elasticsearch()) {
             (Consistency::Pit, true) => &["_shard_doc"],
@@ -256,12 +257,15 @@ impl Documents<'_> {
             // Unique within a shard, and a slice is of one.
             _ => &["_doc"],
         };
-        let mut body = json!({ "size": size, "sort": sort, "query": piece.file.query });
+        let mut body = Map::new();
+        body.insert("size".into(), size.into());
+        body.insert("sort".into(), json!(sort));
+        body.insert("query".into(), piece.file.query.clone());
         if self.consistency == Consistency::Pit && piece.file.slices > 1 {
-            body["slice"] = json!({ "id": piece.slice, "max": piece.file.slices });
+            body.insert("slice".into(), json!({ "id": piece.slice, "max": piece.file.slices }));
         }
         if version.is_elasticsearch() && version.is_since(9, 2) {
-            body["_source"] = json!({ "exclude_vectors": false });
+            body.insert("_source".into(), json!({ "exclude_vectors": false }));
         }
         body
     }
@@ -335,7 +339,7 @@ fn too_long() -> Error {
 }
 
 /// The sort values go back as they came: some are longs that no float holds.
-fn with_search_after(body: &Value, after: Option<&RawValue>) -> Result<Vec<u8>> {
+fn with_search_after(body: &impl Serialize, after: Option<&RawValue>) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(body)?;
     if let Some(after) = after {
         bytes.pop();
