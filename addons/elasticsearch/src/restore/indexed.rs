@@ -21,6 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Artifacts that are read side by side: each has buffers of its own. What keeps the server busy is their batches.
 const AT_ONCE: usize = 2;
 
+/// Behind the names of files with all of that of an index.
+const WHOLE: &str = ".index.json";
+
 pub async fn read(incoming: &mut Incoming) -> Result<Index> {
     parse(&incoming.read_all(MAX_INDEX).await?, INDEX)
 }
@@ -195,7 +198,7 @@ impl Reading<'_> {
                 self.counts.replace(Some(counts));
             }
             // The index has all that they have.
-            None if [MAPPING, SETTINGS, ANALYZER, ALIAS, TEMPLATE].iter().any(|end| name.ends_with(end)) => {
+            None if [MAPPING, SETTINGS, ANALYZER, ALIAS, TEMPLATE, WHOLE].iter().any(|end| name.ends_with(end)) => {
                 drain(&mut incoming).await?;
             }
             None => return Err(Error::Corrupt(format!("{name} is nothing that {INDEX} knows of"))),
