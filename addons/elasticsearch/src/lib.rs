@@ -19,6 +19,7 @@ pub mod wait;
 
 pub use client::Client;
 
+use coffer_addon::descriptor::{Task, TaskStep};
 use coffer_addon::{Addon, Function};
 
 /// Versions that can be dumped and restored.
@@ -47,6 +48,25 @@ pub fn addon() -> Addon {
                 .description("Restores a dump of elasticsearch-dump, or files of elasticdump")
                 .first(layout::INDEX),
         ))
+        .task(task("elasticsearch-backup", "Waits for the server, then dumps its indices").step(dump_step()))
+        .task(task("elasticsearch-restore", "Waits for the server, then restores a dump").step(restore_step()))
+        .task(
+            task("elasticsearch-copy", "Waits for the server, then restores a dump of another")
+                .step(dump_step())
+                .step(restore_step()),
+        )
+}
+
+fn task(name: &str, description: &str) -> Task {
+    Task::new(name, description).step(TaskStep::new("ready", "elasticsearch-wait-ready").timeout("5m"))
+}
+
+fn dump_step() -> TaskStep {
+    TaskStep::new("dump", "elasticsearch-dump")
+}
+
+fn restore_step() -> TaskStep {
+    TaskStep::new("restore", "elasticsearch-restore")
 }
 
 fn serves(function: Function) -> Function {
