@@ -71,11 +71,21 @@ impl Sample {
 
     /// Some indices' documents are not in every dump.
     fn is_as_before_but_for(&self, names: &[&str]) {
-        let mut before = self.before.clone();
+        let (mut before, mut now) = (self.before.clone(), cluster(&self.server));
         for name in names {
             before.indices.get_mut(*name).expect("an index").documents = Default::default();
+            now.indices.get_mut(*name).expect("an index").documents = Default::default();
         }
-        same_cluster(&before, &cluster(&self.server)).expect("the same");
+        same_cluster(&before, &now).expect("the same");
+    }
+
+    /// Indices of which elasticdump has not all that documents had.
+    fn lost_by_stock(&self) -> Vec<&'static str> {
+        let mut names = vec![sample::CLOSED];
+        if self.server.version().abilities().hidden_vectors {
+            names.push(sample::PRODUCTS);
+        }
+        names
     }
 
     async fn what_is_there_is_left_alone(&self) {
@@ -107,7 +117,7 @@ impl Sample {
         // It would change documents that have been through it: it must not be asked.
         let parameters = json!({ "rename": { "shop-*": "copy-*" }, "include": ["shop-p*", "shop-o*", "shop-logs-*"],
             "exclude": ["*.02"], "jobs": 3 });
-        for files in [&self.ours.files, &self.stock] {
+        for (files, lost) in [(&self.ours.files, &[][..]), (&self.stock, &self.lost_by_stock()[..])] {
             let report = restore(&self.server, &parameters.to_string(), files.clone()).await.expect("restored");
             assert_eq!(fact(&report, "indices"), "4");
             for name in [sample::PRODUCTS, sample::ORDERS, sample::ODD, sample::LOGS[0]] {
@@ -115,7 +125,11 @@ impl Sample {
                 let mut found = compare::index(&self.server, &copy).expect("read");
                 let aliases = found.aliases.to_string().replace("\"copy-", "\"shop-");
                 found.aliases = serde_json::from_str(&aliases).expect("JSON");
-                compare::same_index(&self.before.indices[name], &found).expect(&copy);
+                let mut before = self.before.indices[name].clone();
+                if lost.contains(&name) {
+                    (before.documents, found.documents) = Default::default();
+                }
+                compare::same_index(&before, &found).expect(&copy);
                 client.ask("DELETE", &format!("/{copy}"), &Value::Null).expect("deleted");
             }
         }
@@ -169,7 +183,7 @@ impl Sample {
         let over = r#"{"overwrite": true, "jobs": 4}"#;
         let mut files = self.stock.clone();
         let report = restore(&self.server, over, files.clone()).await.expect("restored");
-        self.is_as_before_but_for(&[sample::CLOSED]);
+        self.is_as_before_but_for(&self.lost_by_stock());
         let rows: usize = self.before.indices.values().map(|index| index.documents.0.len()).sum();
         let closed = self.before.indices[sample::CLOSED].documents.0.len();
         let of_streams: usize = self.before.data_streams.values().map(|stream| stream.documents.0.len()).sum();
@@ -178,7 +192,7 @@ impl Sample {
         files.reverse();
         files.iter_mut().for_each(|file| file.artifact.name.insert_str(0, "var/backup/"));
         restore(&self.server, over, files).await.expect("restored again");
-        self.is_as_before_but_for(&[sample::CLOSED]);
+        self.is_as_before_but_for(&self.lost_by_stock());
     }
 }
 
