@@ -8,7 +8,7 @@ use super::plan::{Plan, Stream};
 use super::{streams, target};
 use crate::client::Client;
 use crate::layout::{
-    ALIAS, ANALYZER, COUNTS, Count, Counts, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, TEMPLATE,
+    ALIAS, ANALYZER, COUNTS, Count, Counts, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, TEMPLATE, WHOLE,
 };
 use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, omitted};
 use futures::future::try_join_all;
@@ -20,9 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Artifacts that are read side by side: each has buffers of its own. What keeps the server busy is their batches.
 const AT_ONCE: usize = 2;
-
-/// Behind the names of files with all of that of an index.
-const WHOLE: &str = ".index.json";
 
 pub async fn read(incoming: &mut Incoming) -> Result<Index> {
     parse(&incoming.read_all(MAX_INDEX).await?, INDEX)
