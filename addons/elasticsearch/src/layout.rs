@@ -6,11 +6,16 @@
 //! | `<index>.mapping.json` | a line, the object `{"<index>": {"mappings": …}}` |
 //! | `<index>.settings.json`, `<index>.analyzer.json`, `<index>.alias.json` | a line, such an object as a text in JSON |
 //! | `<index>.index.json` | the same with mappings, settings and aliases |
-//! | `<index>.json` | the documents, one a line: `{"_index":…,"_id":…,"_routing":…,"_source":…}` |
+//! | `<index>.json` | the documents, one a line: `{"_index":…,"_id":…,"_version":…,"_routing":…,"_source":…}` |
+//! | `saved-objects/<space>.ndjson` | Dashboards' objects, one a line as its export gives them, the export's own details last |
 //! | `coffer.counts.json` | [`Counts`]: what the documents come to. The last |
 //!
 //! A data stream's documents are in the files of its backing indices. Format: what multielasticdump of elasticdump 6 writes and
 //! reads.
+//!
+//! `_version` comes back by `version_type=external` (elasticdump: `--handleVersion=true --versionType=external`; without these it
+//! passes over it). Not in data streams: they take `create` alone, which makes every document's version 1; only one that was
+//! changed in its backing index had another. `_seq_no` and `_primary_term` are the index's own and are not kept.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +39,8 @@ pub const ANALYZER: &str = ".analyzer.json";
 pub const ALIAS: &str = ".alias.json";
 /// All of them.
 pub const WHOLE: &str = ".index.json";
+/// Before the names of files with Dashboards' objects.
+pub const SAVED_OBJECTS: &str = "saved-objects/";
 /// multielasticdump's; ours are in [`INDEX`] alone.
 pub const TEMPLATE: &str = ".template.json";
 /// The version of [`Index`] and [`Counts`] that this crate writes and reads.
@@ -66,7 +73,7 @@ pub fn is_own_setting(name: &str) -> bool {
 
 /// The whole dump but its documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Index {
     /// [`FORMAT`].
     pub format: u32,
@@ -106,11 +113,57 @@ pub struct Index {
     /// What is `script` in the body of `PUT /_scripts/<name>`.
     #[serde(default)]
     pub scripts: Definitions,
+    /// The body of `PUT /_search/pipeline/<name>`. OpenSearch's; `index.search.default_pipeline` of an index may name one.
+    #[serde(default, skip_serializing_if = "Definitions::is_empty")]
+    pub search_pipelines: Definitions,
+    /// The body of `PUT /_synonyms/<name>`. Elasticsearch's; an index whose analysis names one cannot be created before it.
+    #[serde(default, skip_serializing_if = "Definitions::is_empty")]
+    pub synonym_sets: Definitions,
+    /// The body of `PUT /_enrich/policy/<name>`. Elasticsearch's. One can be created when its indices are there; a pipeline that
+    /// uses it, when it was executed after their documents came: `POST /_enrich/policy/<name>/_execute`.
+    #[serde(default, skip_serializing_if = "Definitions::is_empty")]
+    pub enrich_policies: Definitions,
+    /// What the server has that no dump has, by its kind (`transforms`, `watches`, …), by name. For people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_kept: BTreeMap<String, Vec<String>>,
+    /// With `savedObjects`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboards: Option<Dashboards>,
     /// By name, data streams' backing indices with the others.
     pub indices: Vec<IndexDefinition>,
     /// By name.
     #[serde(default)]
     pub data_streams: Vec<DataStream>,
+}
+
+impl Index {
+    /// A dump of documents with nothing in it yet.
+    pub fn new(tool: impl Into<String>, server: Server, consistency: Consistency) -> Self {
+        Index {
+            format: FORMAT,
+            tool: tool.into(),
+            server,
+            consistency,
+            schema: true,
+            data: true,
+            filtered: None,
+            omitted: Vec::new(),
+            cluster_settings: BTreeMap::new(),
+            policies: Definitions::new(),
+            component_templates: Definitions::new(),
+            index_templates: Definitions::new(),
+            legacy_templates: Definitions::new(),
+            pipelines: Definitions::new(),
+            scripts: Definitions::new(),
+            search_pipelines: Definitions::new(),
+            synonym_sets: Definitions::new(),
+            enrich_policies: Definitions::new(),
+            not_kept: BTreeMap::new(),
+            dashboards: None,
+            indices: Vec::new(),
+            data_streams: Vec::new(),
+        }
+    }
 }
 
 /// By name.
@@ -143,7 +196,7 @@ impl PartialEq for Definition {
 
 /// The server that was dumped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Server {
     /// `Elasticsearch` or `OpenSearch`.
     pub flavour: String,
@@ -172,8 +225,8 @@ impl Consistency {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IndexDefinition {
     pub name: String,
     /// The data stream that it backs.
@@ -196,8 +249,8 @@ pub struct IndexDefinition {
     pub file: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DataStream {
     pub name: String,
     /// The index template that it is of.
@@ -210,21 +263,65 @@ pub struct DataStream {
     /// By name, each as an action of `POST /_aliases` takes it.
     #[serde(default)]
     pub aliases: Definitions,
+    /// The body of `PUT /_data_stream/<name>/_lifecycle`. Elasticsearch's since 8.14.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Definition>,
+    /// The body of `PUT /_data_stream/<name>/_options`. Elasticsearch's since 8.19.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Definition>,
+    /// The body of `PUT /_data_stream/<name>/_settings`: what was set on the stream itself. Elasticsearch's since 9.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Definition>,
+    /// The body of `PUT /_data_stream/<name>/_mappings`. Elasticsearch's since 9.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mappings: Option<Definition>,
+}
+
+/// Kibana or OpenSearch Dashboards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dashboards {
+    /// `Kibana` or `OpenSearch Dashboards`.
+    pub flavour: String,
+    /// As it says it.
+    pub version: String,
+    /// By id. OpenSearch has none: what its global tenant has is in one with the id `default`.
+    pub spaces: Vec<Space>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Space {
+    pub id: String,
+    /// The body of `POST /api/spaces/space`, or of `PUT /api/spaces/space/<id>`; none where there are no spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Definition>,
+    /// The artifact with its objects: what `POST /s/<id>/api/saved_objects/_import` takes as its `file`. By default that takes
+    /// up to 10,000 objects and 25 MiB. In [`Counts::saved_objects`] when it has any.
+    pub file: String,
+}
+
+/// The artifact with a space's objects.
+pub fn saved_objects_name(space: &str) -> String {
+    format!("{SAVED_OBJECTS}{space}.ndjson")
 }
 
 /// The bytes of [`COUNTS`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Counts {
     /// [`FORMAT`].
     pub format: u32,
     /// By index; every one that has a file.
     pub indices: BTreeMap<String, Count>,
+    /// How many of Dashboards' objects there are, by artifact.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub saved_objects: BTreeMap<String, u64>,
 }
 
 /// What an index's documents come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Count {
     pub documents: u64,
     /// Of their `_source`, as they are in the file.

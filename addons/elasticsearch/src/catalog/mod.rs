@@ -151,6 +151,7 @@ pub async fn data_streams(client: &Client) -> Result<Vec<DataStream>> {
         indices: stream.indices.into_iter().map(|index| index.index_name).collect(),
         hidden: stream.hidden,
         name: stream.name,
+        ..DataStream::default()
     };
     Ok(found.data_streams.into_iter().map(stream).collect())
 }

@@ -73,18 +73,9 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
 mod tests {
     use super::*;
     use crate::layout::IndexDefinition;
-    use std::collections::BTreeMap;
 
     fn index(name: &str, hidden: bool) -> Found {
-        let definition = IndexDefinition {
-            name: name.into(),
-            data_stream: None,
-            closed: false,
-            settings: BTreeMap::new(),
-            mappings: None,
-            aliases: BTreeMap::new(),
-            file: None,
-        };
+        let definition = IndexDefinition { name: name.into(), ..IndexDefinition::default() };
         Found { definition, hidden: hidden || name.starts_with('.'), shards: 1, bytes: 0, documents: 0 }
     }
 
@@ -96,14 +87,7 @@ mod tests {
             index("ab", false),
             index("h", true),
         ];
-        let stream = DataStream {
-            name: "logs".into(),
-            template: "logs".into(),
-            timestamp_field: "@timestamp".into(),
-            indices: vec![".ds-logs-1".into()],
-            hidden: false,
-            aliases: BTreeMap::new(),
-        };
+        let stream = DataStream { name: "logs".into(), indices: vec![".ds-logs-1".into()], ..DataStream::default() };
         let parameters: Dump = serde_json::from_str(parameters).expect("parameters");
         let selected = select(&parameters, found.into(), vec![stream])?;
         Ok((selected.found.iter().map(|found| found.name().to_owned()).collect(), selected.hidden))

@@ -259,6 +259,7 @@ impl Documents<'_> {
         };
         let mut body = Map::new();
         body.insert("size".into(), size.into());
+        body.insert("version".into(), true.into());
         body.insert("sort".into(), json!(sort));
         body.insert("query".into(), piece.file.query.clone());
         if self.consistency == Consistency::Pit && piece.file.slices > 1 {

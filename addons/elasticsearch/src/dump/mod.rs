@@ -107,7 +107,7 @@ impl Run<'_> {
         try_join_all((0..workers).map(|_| documents.work(&queue))).await?;
 
         let counts = files.iter().map(|file| (file.found.name().to_owned(), file.count())).collect();
-        let counts = serde_json::to_vec(&Counts { format: FORMAT, indices: counts })?;
+        let counts = serde_json::to_vec(&Counts { format: FORMAT, indices: counts, saved_objects: BTreeMap::new() })?;
         self.outbox.file(COUNTS).label("mediaType", "application/json").write_all(&counts).await?;
         Ok(report(&index, &tally))
     }
@@ -259,40 +259,31 @@ impl Run<'_> {
             let IndexDefinition { name, data_stream, closed, file, .. } = found.definition.clone();
             indices.push(match schema {
                 true => IndexDefinition { closed, file, data_stream, ..now },
-                false => IndexDefinition {
-                    name,
-                    data_stream,
-                    closed,
-                    file,
-                    settings: BTreeMap::new(),
-                    mappings: None,
-                    aliases: BTreeMap::new(),
-                },
+                false => IndexDefinition { name, data_stream, closed, file, ..IndexDefinition::default() },
             });
         }
         let version = self.client.version();
+        let server = Server {
+            flavour: version.flavour.name().into(),
+            version: version.text.clone(),
+            cluster: version.cluster.clone(),
+        };
+        let around::Around { policies, component_templates, index_templates, legacy_templates, .. } = around;
         Ok(Index {
-            format: FORMAT,
-            tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).into(),
-            server: Server {
-                flavour: version.flavour.name().into(),
-                version: version.text.clone(),
-                cluster: version.cluster.clone(),
-            },
-            consistency,
             schema,
             data: !parameters.schema_only,
             filtered: parameters.filtered(&hidden),
             omitted: left_out,
             cluster_settings: around.cluster_settings,
-            policies: around.policies,
-            component_templates: around.component_templates,
-            index_templates: around.index_templates,
-            legacy_templates: around.legacy_templates,
+            policies,
+            component_templates,
+            index_templates,
+            legacy_templates,
             pipelines: around.pipelines,
             scripts: around.scripts,
             indices,
             data_streams,
+            ..Index::new(concat!("coffer ", env!("CARGO_PKG_VERSION")), server, consistency)
         })
     }
 }

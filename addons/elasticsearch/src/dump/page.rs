@@ -64,6 +64,8 @@ pub struct Hit<'a> {
     kind: Option<&'a RawValue>,
     #[serde(borrow, rename = "_id")]
     id: &'a RawValue,
+    #[serde(rename = "_version")]
+    version: Option<i64>,
     #[serde(borrow, rename = "_routing")]
     routing: Option<&'a RawValue>,
     #[serde(borrow, rename = "_source")]
@@ -145,11 +147,14 @@ impl<'a> Hit<'a> {
         }
         lines.extend_from_slice(b"{\"_index\":");
         serde_json::to_writer(&mut *lines, index)?;
-        let kind = self.kind.filter(|_| with_types);
-        for (name, value) in [("_type", kind), ("_id", Some(self.id)), ("_routing", self.routing)] {
+        let kind = self.kind.filter(|_| with_types).map(RawValue::get);
+        // -1: the index keeps none.
+        let version = self.version.filter(|version| *version >= 0).map(|version| version.to_string());
+        let (id, routing) = (Some(self.id.get()), self.routing.map(RawValue::get));
+        for (name, value) in [("_type", kind), ("_id", id), ("_version", version.as_deref()), ("_routing", routing)] {
             if let Some(value) = value {
                 lines.extend_from_slice(format!(",\"{name}\":").as_bytes());
-                lines.extend_from_slice(value.get().as_bytes());
+                lines.extend_from_slice(value.as_bytes());
             }
         }
         lines.extend_from_slice(b",\"_source\":");
@@ -176,7 +181,7 @@ mod tests {
     fn a_source_stays_as_it_is_on_a_line() {
         let source = "{\n \"a\": 1.10,\"a\":123456789012345678901,\"t\":\"\\n\"}";
         let hit = format!(
-            "{{\"_index\":\"i\",\"_type\":\"_doc\",\"_id\":\"\\u00fc\",\"_score\":null,\"_routing\":\"r\",\"_source\":{source},\"sort\":[7]}}"
+            "{{\"_index\":\"i\",\"_type\":\"_doc\",\"_id\":\"\\u00fc\",\"_version\":7,\"_score\":null,\"_routing\":\"r\",\"_source\":{source},\"sort\":[7]}}"
         );
         let text = page(&hit, r#""total":{"value":1,"relation":"eq"},"#);
         let page = Page::read(text.as_bytes()).expect("a page");
@@ -188,7 +193,7 @@ mod tests {
         for (with_types, kind) in [(false, ""), (true, r#","_type":"_doc""#)] {
             let mut line = Vec::new();
             hit.begin_line("i", with_types, &mut line).expect("written");
-            let wanted = format!(r#"{{"_index":"i"{kind},"_id":"\u00fc","_routing":"r","_source":"#);
+            let wanted = format!(r#"{{"_index":"i"{kind},"_id":"\u00fc","_version":7,"_routing":"r","_source":"#);
             assert_eq!(String::from_utf8(line).unwrap(), wanted);
         }
         assert!(hit.begin_line("j", false, &mut Vec::new()).is_err());

@@ -2,9 +2,7 @@
 
 use super::settings::flat;
 use crate::client::Client;
-use crate::layout::{
-    Consistency, DataStream, Definition, Definitions, FORMAT, Index, IndexDefinition, Server, is_own_setting,
-};
+use crate::layout::{Consistency, DataStream, Definition, Definitions, Index, IndexDefinition, Server, is_own_setting};
 use coffer_addon::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,37 +141,19 @@ impl Parts {
             if let Some(stream) = self.stream_of(&index.name) {
                 let stream = data_streams.entry(stream.into()).or_insert_with(|| DataStream {
                     name: stream.into(),
-                    template: String::new(),
                     timestamp_field: "@timestamp".into(),
-                    indices: Vec::new(),
-                    hidden: false,
-                    aliases: Definitions::new(),
+                    ..DataStream::default()
                 });
                 stream.indices.push(index.name.clone());
             }
         }
         self.taken.extend(indices.iter().map(|index| index.name.clone()));
         let version = client.version();
-        let mut index = Index {
-            format: FORMAT,
-            tool: "elasticdump".into(),
-            // Nothing says which it was: policies are taken for the server's kind.
-            server: Server { flavour: version.flavour.name().into(), version: String::new(), cluster: String::new() },
-            consistency: Consistency::Scroll,
-            schema: true,
-            data: true,
-            filtered: None,
-            omitted: Vec::new(),
-            cluster_settings: BTreeMap::new(),
-            policies: Definitions::new(),
-            component_templates: Definitions::new(),
-            index_templates: Definitions::new(),
-            legacy_templates: Definitions::new(),
-            pipelines: Definitions::new(),
-            scripts: Definitions::new(),
-            indices,
-            data_streams: data_streams.into_values().collect(),
-        };
+        // Nothing says which it was: policies are taken for the server's kind.
+        let server = Server { flavour: version.flavour.name().into(), version: String::new(), cluster: String::new() };
+        let mut index = Index::new("elasticdump", server, Consistency::Scroll);
+        index.indices = indices;
+        index.data_streams = data_streams.into_values().collect();
         // Templates would change indices that are made behind them; a data stream cannot be made without.
         if !is_end && index.data_streams.is_empty() {
             return index;
