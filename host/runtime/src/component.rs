@@ -12,7 +12,10 @@ use std::{
 };
 use wasmtime::{
     Engine,
-    component::{Component, Linker},
+    component::{
+        Component, Linker,
+        types::{ComponentExtern, ComponentItem},
+    },
 };
 
 /// A component's identity: the SHA-256 of its bytes.
@@ -109,11 +112,12 @@ pub(crate) fn inspect(engine: Engine, component: Component, digest: Digest) -> R
     }
 
     let mut wants = Wants::default();
-    for (name, _) in ty.imports(&engine) {
+    for (name, item) in ty.imports(&engine) {
         let (interface, found) = split_version(name);
         match interface.strip_prefix(package).and_then(|rest| rest.strip_prefix('/')) {
             Some("host" | "types") if found == version => {}
             Some(own) if found == version => match grants::by_name(own) {
+                Some(_) if has_only_types(&engine, &item) => {}
                 Some(capability) => wants.capabilities.push(capability),
                 None => wants.unknown.push(name.to_owned()),
             },
@@ -123,6 +127,16 @@ pub(crate) fn inspect(engine: Engine, component: Component, digest: Digest) -> R
     }
     wants.capabilities.sort();
     Ok(Compiled { engine, component, digest, wants })
+}
+
+/// Whether nothing of an imported interface can be called. Bindings import one so when they have a stream's type from it.
+fn has_only_types(engine: &Engine, item: &ComponentExtern<'_>) -> bool {
+    match &item.ty {
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
+        }
+        _ => false,
+    }
 }
 
 impl Compiled {

@@ -61,7 +61,8 @@ async fn foreign_imports_are_listed_and_no_grant_helps() {
         (import "wasi:clocks/wall-clock@0.2.6" (instance))
         (import "wasi:random/random@0.3.0" (instance))
         (import "coffer:addon/everything@0.1.0" (instance))
-        (import "coffer:addon/inbox@0.1.0" (instance))
+        (import "coffer:addon/inbox@0.1.0" (instance (export "next" (func))))
+        (import "coffer:addon/application@0.1.0" (instance (type $t (enum "denied")) (export "error" (type (eq $t)))))
     "#;
     let compiled = host.runtime.compile(&component(imports, "coffer:addon/step@0.1.0")).await.unwrap();
     let error = compiled.link(&Grants::none()).unwrap_err();
