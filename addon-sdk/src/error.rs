@@ -43,14 +43,22 @@ impl Error {
 
     /// Says what was being done; the case stays.
     pub fn context(self, what: impl Display) -> Self {
-        let within = |text: String| format!("{what}: {text}");
+        self.map(|text| format!("{what}: {text}"))
+    }
+
+    /// Says what follows from it; the case stays.
+    pub fn with(self, what: impl Display) -> Self {
+        self.map(|text| format!("{text}; {what}"))
+    }
+
+    fn map(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
-            Error::InvalidParameter(text) => Error::InvalidParameter(within(text)),
-            Error::Unavailable(text) => Error::Unavailable(within(text)),
-            Error::Denied(text) => Error::Denied(within(text)),
-            Error::Unsupported(text) => Error::Unsupported(within(text)),
-            Error::Corrupt(text) => Error::Corrupt(within(text)),
-            Error::Failed(text) => Error::Failed(within(text)),
+            Error::InvalidParameter(text) => Error::InvalidParameter(change(text)),
+            Error::Unavailable(text) => Error::Unavailable(change(text)),
+            Error::Denied(text) => Error::Denied(change(text)),
+            Error::Unsupported(text) => Error::Unsupported(change(text)),
+            Error::Corrupt(text) => Error::Corrupt(change(text)),
+            Error::Failed(text) => Error::Failed(change(text)),
         }
     }
 }
@@ -140,6 +148,7 @@ mod tests {
     fn context_keeps_the_case() {
         let denied: Result<()> = Err(Error::Denied("no password".into()));
         assert_eq!(denied.context(|| "opening"), Err(Error::Denied("opening: no password".into())));
+        assert_eq!(Error::Corrupt("a".into()).with("b is gone"), Error::Corrupt("a; b is gone".into()));
     }
 
     #[test]
