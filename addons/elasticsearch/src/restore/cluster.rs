@@ -1,6 +1,7 @@
 //! What belongs to no index: policies, pipelines, scripts and templates.
 
 use super::parameters::Restore;
+use super::unfinished::Unfinished;
 use crate::client::{Body, Client};
 use crate::layout::{Definition, Definitions, Index};
 use coffer_addon::http::segment;
@@ -126,17 +127,17 @@ impl Cluster {
         )))
     }
 
-    pub async fn put_before(&self, client: &Client) -> Result<()> {
-        put(client, &self.before).await
+    pub async fn put_before(&self, client: &Client, unfinished: &Unfinished) -> Result<()> {
+        put(client, &self.before, unfinished).await
     }
 
     /// Indices are made before that: a template is not to change them.
-    pub async fn put_templates(&self, client: &Client) -> Result<()> {
-        put(client, &self.templates).await
+    pub async fn put_templates(&self, client: &Client, unfinished: &Unfinished) -> Result<()> {
+        put(client, &self.templates, unfinished).await
     }
 }
 
-async fn put(client: &Client, definitions: &[(Kind, String, Definition)]) -> Result<()> {
+async fn put(client: &Client, definitions: &[(Kind, String, Definition)], unfinished: &Unfinished) -> Result<()> {
     for (kind, name, definition) in definitions {
         let body = match kind {
             Kind::Script => format!(r#"{{"script":{}}}"#, definition.text()),
@@ -148,6 +149,7 @@ async fn put(client: &Client, definitions: &[(Kind, String, Definition)]) -> Res
         }
         let failed = || format!("unable to make the {} {name}", kind.name());
         client.send("PUT", &path, &Body::Json(body.into_bytes())).await.context(failed)?;
+        unfinished.made(format!("{} {name}", kind.name()));
     }
     Ok(())
 }

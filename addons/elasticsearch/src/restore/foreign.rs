@@ -10,6 +10,7 @@ use super::load::{Filling, Loader};
 use super::parameters::Restore;
 use super::parts::Parts;
 use super::plan::Plan;
+use super::unfinished::Unfinished;
 use super::{lines, streams};
 use crate::client::Client;
 use crate::layout::MAX_INDEX;
@@ -29,6 +30,7 @@ pub async fn restore(
     parameters: &Restore,
     loader: &Loader<'_>,
     first: Incoming,
+    unfinished: &Unfinished,
 ) -> Result<Plan> {
     coffer_addon::info!("the dump is of elasticdump: nothing says whether what is restored is all of it");
     let mut parts = Parts::default();
@@ -61,7 +63,7 @@ pub async fn restore(
         let names: Vec<&str> = ready.iter().map(|(index, _)| index.as_str()).collect();
         let index = parts.take(client, &names, is_end);
         let is_whole = is_end && whole.is_none();
-        let plan = indexed::prepare(client, parameters, &index, is_whole).await?;
+        let plan = indexed::prepare(client, parameters, &index, is_whole, unfinished).await?;
         load(client, loader, &plan, ready).await?;
         match &mut whole {
             Some(whole) => whole.extend(plan),

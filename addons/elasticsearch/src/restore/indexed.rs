@@ -5,6 +5,7 @@ use super::cluster::Cluster;
 use super::load::{Filling, Loader};
 use super::parameters::Restore;
 use super::plan::{Plan, Stream};
+use super::unfinished::Unfinished;
 use super::{streams, target};
 use crate::client::Client;
 use crate::layout::{
@@ -62,9 +63,10 @@ pub async fn restore(
     parameters: &Restore,
     loader: &Loader<'_>,
     index: &Index,
+    unfinished: &Unfinished,
 ) -> Result<Plan> {
     announce(index);
-    let plan = prepare(client, parameters, index, true).await?;
+    let plan = prepare(client, parameters, index, true, unfinished).await?;
     read_all(client, inbox, loader, index, &plan).await?;
     Ok(plan)
 }
@@ -95,19 +97,25 @@ async fn read_all(client: &Client, inbox: &Inbox, loader: &Loader<'_>, index: &I
 }
 
 /// Looks at everything, then makes what documents go into.
-pub async fn prepare(client: &Client, parameters: &Restore, index: &Index, is_whole: bool) -> Result<Plan> {
+pub async fn prepare(
+    client: &Client,
+    parameters: &Restore,
+    index: &Index,
+    is_whole: bool,
+    unfinished: &Unfinished,
+) -> Result<Plan> {
     let plan = Plan::new(index, parameters, client.version(), is_whole)?;
     let cluster = Cluster::look(client, index, parameters).await?;
     let found = target::look(client, &plan, parameters).await?;
     if plan.makes {
-        cluster.put_before(client).await?;
-        target::clear(client, &found).await?;
+        cluster.put_before(client, unfinished).await?;
+        target::clear(client, &found, unfinished).await?;
         for index in &plan.indices {
-            target::make(client, index).await?;
+            target::make(client, index, unfinished).await?;
         }
-        cluster.put_templates(client).await?;
+        cluster.put_templates(client, unfinished).await?;
         for stream in &plan.streams {
-            streams::make(client, stream).await?;
+            streams::make(client, stream, unfinished).await?;
         }
     }
     Ok(plan)

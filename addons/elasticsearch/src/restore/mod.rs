@@ -11,6 +11,7 @@
 //! | [`foreign`], [`parts`] | files of elasticdump |
 //! | [`plan`], [`rename`], [`settings`] | what of it is restored, and as what |
 //! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
+//! | [`unfinished`] | what of it is put back and told where the restore fails |
 //! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
 
 mod answer;
@@ -29,6 +30,7 @@ mod rename;
 mod settings;
 mod streams;
 mod target;
+mod unfinished;
 mod waits;
 
 pub use parameters::Restore;
@@ -41,6 +43,7 @@ use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result};
 use load::Loader;
 use plan::Plan;
 use problems::Problems;
+use unfinished::Unfinished;
 
 enum Input {
     Indexed(Box<Index>),
@@ -49,28 +52,34 @@ enum Input {
 
 pub async fn restore(application: Application, inbox: Inbox, parameters: Restore) -> Result<Report> {
     let client = Client::connect(application.http()).await?;
-    let input = open(&inbox).await?;
+    let unfinished = Unfinished::default();
+    unfinished.during(&client, run(&client, &inbox, &parameters, &unfinished)).await
+}
+
+async fn run(client: &Client, inbox: &Inbox, parameters: &Restore, unfinished: &Unfinished) -> Result<Report> {
+    let input = open(inbox).await?;
     let problems = Problems::new(parameters.collect_errors);
     let jobs = parameters.jobs.up_to(usize::MAX);
     let loader = Loader::new(client.http().clone(), &problems, Tally::new(None), jobs, parameters.patience.0);
     let read = async {
         let plan = match input {
-            Input::Indexed(index) => indexed::restore(&client, &inbox, &parameters, &loader, &index).await?,
-            Input::Foreign(first) => foreign::restore(&client, &inbox, &parameters, &loader, first).await?,
+            Input::Indexed(index) => indexed::restore(client, inbox, parameters, &loader, &index, unfinished).await?,
+            Input::Foreign(first) => foreign::restore(client, inbox, parameters, &loader, first, unfinished).await?,
         };
         loader.close();
         Ok(plan)
     };
     let (plan, ()) = futures::try_join!(read, loader.run(jobs))?;
-    target::check_counts(&client, &loader, plan.targets()).await?;
+    target::check_counts(client, &loader, plan.targets()).await?;
     if plan.makes {
-        target::finish(&client, &plan, &parameters).await?;
+        target::finish(client, &plan, parameters).await?;
+        unfinished.finished();
         if parameters.cluster_settings && !plan.cluster_settings.is_empty() {
-            cluster::put_settings(&client, &plan.cluster_settings).await?;
+            cluster::put_settings(client, &plan.cluster_settings).await?;
         }
     }
     problems.check()?;
-    Ok(report(&client, &loader, &plan))
+    Ok(report(client, &loader, &plan))
 }
 
 /// By the first artifact's name.

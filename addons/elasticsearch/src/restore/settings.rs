@@ -31,6 +31,9 @@ const LATER: [&str; 9] = [
     "index.write.wait_for_active_shards",
 ];
 
+/// Of them, what would end an index that is not whole yet, or keep everything else from it: the last to be set.
+const LAST: [&str; 3] = ["index.blocks", "index.lifecycle", "index.plugins.index_state_management"];
+
 /// A preference among Elasticsearch's tiers. Elsewhere it is the name of an attribute that no node has.
 const TIER: &str = "index.routing.allocation.include._tier_preference";
 
@@ -85,9 +88,10 @@ impl Settings {
         made
     }
 
-    /// When all documents are in: the dump's word on everything that [`Settings::to_make`] said, its default otherwise.
-    pub fn to_finish(&self) -> Map<String, Value> {
+    /// When no more documents come: the dump's word on everything that [`Settings::to_make`] said, its default otherwise.
+    pub fn to_use(&self) -> Map<String, Value> {
         let mut finished = self.later.clone();
+        finished.retain(|name, _| !is_in(&LAST, name));
         for (name, _) in quick(self.has_final_pipelines) {
             finished.entry(name).or_insert(Value::Null);
         }
@@ -97,6 +101,13 @@ impl Settings {
             finished.remove("index.number_of_replicas");
         }
         finished
+    }
+
+    /// When everything else is done.
+    pub fn to_finish(&self) -> Map<String, Value> {
+        let mut last = self.later.clone();
+        last.retain(|name, value| is_in(&LAST, name) && !value.is_null());
+        last
     }
 }
 
@@ -163,17 +174,15 @@ mod tests {
             json!({ "index.number_of_replicas": "2", "index.refresh_interval": "7s", "index.blocks.write": "true" });
         assert_eq!(Value::Object(settings.later.clone()), later);
         assert_eq!(settings.to_make()["index.refresh_interval"], "-1");
-        let finished = settings.to_finish();
-        assert_eq!(
-            (&finished["index.refresh_interval"], &finished["index.default_pipeline"]),
-            (&json!("7s"), &Value::Null)
-        );
-        assert!(!finished.contains_key("index.final_pipeline"));
+        let used = settings.to_use();
+        assert_eq!((&used["index.refresh_interval"], &used["index.default_pipeline"]), (&json!("7s"), &Value::Null));
+        assert!(!used.contains_key("index.final_pipeline") && !used.contains_key("index.blocks.write"));
+        assert_eq!(Value::Object(settings.to_finish()), json!({ "index.blocks.write": "true" }));
         let tiers = Settings::new(&said, &Patterns::default(), BOTH);
-        assert!(tiers.first.contains_key(TIER) && tiers.later.contains_key("index.lifecycle.name"));
+        assert!(tiers.first.contains_key(TIER) && tiers.to_finish().contains_key("index.lifecycle.name"));
         let flat = json!({ "index.number_of_shards": "3", "auto_expand_replicas": "0-1" });
         let flat = Settings::new(&flat, &Patterns::default(), BOTH);
         assert_eq!(Value::Object(flat.first.clone()), json!({ "index.number_of_shards": "3" }));
-        assert!(!flat.to_finish().contains_key("index.number_of_replicas"));
+        assert!(!flat.to_use().contains_key("index.number_of_replicas"));
     }
 }

@@ -2,17 +2,21 @@
 //! it is filled, and given what it had in the dump as far as that can be changed.
 
 use super::plan::{Backing, Plan, Stream};
-use super::{settings, target};
+use super::settings::{self, Settings};
+use super::target;
+use super::unfinished::Unfinished;
 use crate::catalog;
 use crate::client::{Body, Client};
 use crate::layout::Definition;
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Of a mapping, what the server puts there itself.
 const OWN: &str = "_data_stream_timestamp";
+
+const LIFECYCLE: &str = "index.lifecycle.name";
 
 /// Whether the server has data streams, where the dump does.
 pub async fn check_known(client: &Client, plan: &Plan) -> Result<()> {
@@ -28,12 +32,17 @@ pub async fn check_known(client: &Client, plan: &Plan) -> Result<()> {
 }
 
 /// Makes a stream with its first index.
-pub async fn make(client: &Client, stream: &Stream) -> Result<()> {
+pub async fn make(client: &Client, stream: &Stream, unfinished: &Unfinished) -> Result<()> {
     let failed = || {
         format!("unable to make the data stream {}, for whose name there has to be an index template", stream.target)
     };
     let path = format!("/_data_stream/{}", segment(&stream.target));
-    client.send("PUT", &path, &Body::None).await.map(drop).context(failed)
+    unfinished.stream(stream);
+    let made = client.ask("PUT", &path, &Body::None).await.context(failed)?;
+    made.map(drop).map_err(|refusal| {
+        unfinished.refused(&stream.target);
+        refusal.error("it").context(failed())
+    })
 }
 
 /// Lets documents go to the index at this place: the stream has another one, unless that is its first. It is
@@ -50,7 +59,14 @@ pub async fn begin(client: &Client, stream: &Stream, place: usize, makes: bool) 
     let Some(index) = indices(client, &stream.target).await?.pop() else {
         return Err(Error::Failed(format!("the data stream {} has no index", stream.target)));
     };
-    target::set(client, &index, &settings::quick(true)).await?;
+    let mut quick = settings::quick(true);
+    // By the template; it is not to end an index that is being filled. What the dump says comes at the end.
+    let path = format!("/{}/_settings/{LIFECYCLE}?flat_settings=true", segment(&index));
+    let found: BTreeMap<String, Value> = client.get(&path).await?;
+    if found.values().any(|index| index.pointer("/settings/index.lifecycle.name").is_some()) {
+        quick.insert(LIFECYCLE.into(), Value::Null);
+    }
+    target::set(client, &index, &quick).await?;
     match stream.indices.get(place) {
         Some(Backing { made: Some(made), .. }) => map(client, &index, made.mappings.as_ref()).await,
         _ => Ok(()),
@@ -79,19 +95,19 @@ async fn map(client: &Client, index: &str, mappings: Option<&Definition>) -> Res
     }
 }
 
-/// Gives a stream's indices their settings, as far as they may change.
-pub async fn finish(client: &Client, stream: &Stream) -> Result<()> {
+/// Gives a stream's indices some of their settings, as far as they may change.
+pub async fn set(client: &Client, stream: &Stream, which: impl Fn(&Settings) -> Map<String, Value>) -> Result<()> {
     let there = indices(client, &stream.target).await?;
     for (index, backing) in there.iter().zip(&stream.indices) {
         if let Some(made) = &backing.made {
-            target::set(client, index, &made.settings.to_finish()).await?;
+            target::set(client, index, &which(&made.settings)).await?;
         }
     }
     Ok(())
 }
 
 /// A stream's indices on the server, oldest first.
-async fn indices(client: &Client, stream: &str) -> Result<Vec<String>> {
+pub async fn indices(client: &Client, stream: &str) -> Result<Vec<String>> {
     let streams = catalog::data_streams(client).await?;
     let found = streams.into_iter().find(|found| found.name == stream);
     let gone = || Error::Failed(format!("the data stream {stream} is not there any more"));

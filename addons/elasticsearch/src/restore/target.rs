@@ -3,7 +3,9 @@
 use super::load::Loader;
 use super::parameters::Restore;
 use super::plan::{Plan, Planned};
+use super::settings::Settings;
 use super::streams;
+use super::unfinished::Unfinished;
 use crate::catalog;
 use crate::client::{Body, Client};
 use crate::layout::Definition;
@@ -12,9 +14,6 @@ use coffer_addon::{Context as _, Error, Result, omitted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// They would be in the way of whatever is done to an index: the last to be set.
-const BLOCKS: &str = "index.blocks";
 
 /// What is there under the names that the restore wants.
 #[derive(Debug, Default)]
@@ -107,20 +106,22 @@ async fn check_pipelines(client: &Client, target: &str) -> Result<()> {
 }
 
 /// Deletes what was in the way.
-pub async fn clear(client: &Client, found: &Found) -> Result<()> {
+pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> Result<()> {
     for stream in &found.streams {
         let failed = || format!("unable to delete the data stream {stream}");
         client.send("DELETE", &format!("/_data_stream/{}", segment(stream)), &Body::None).await.context(failed)?;
+        unfinished.removed(stream);
     }
     for index in &found.indices {
         let failed = || format!("unable to delete {index}");
         client.send("DELETE", &format!("/{}", segment(index)), &Body::None).await.context(failed)?;
+        unfinished.removed(index);
     }
     Ok(())
 }
 
 /// Makes an index that is quick to fill.
-pub async fn make(client: &Client, index: &Planned) -> Result<()> {
+pub async fn make(client: &Client, index: &Planned, unfinished: &Unfinished) -> Result<()> {
     #[derive(Serialize)]
     struct Made<'a> {
         settings: Map<String, Value>,
@@ -130,7 +131,13 @@ pub async fn make(client: &Client, index: &Planned) -> Result<()> {
     let body = Body::json(&Made { settings: index.settings.to_make(), mappings: index.mappings.as_ref() })?;
     let failed =
         || format!("unable to make {}; what this server does not know can be left out with omitSettings", index.target);
-    client.send("PUT", &format!("/{}", segment(&index.target)), &body).await.map(drop).context(failed)
+    // An answer that gets lost may be a good one.
+    unfinished.index(index);
+    let made = client.ask("PUT", &format!("/{}", segment(&index.target)), &body).await.context(failed)?;
+    made.map(drop).map_err(|refusal| {
+        unfinished.refused(&index.target);
+        refusal.error("it").context(failed())
+    })
 }
 
 /// How many documents there are, made visible first.
@@ -163,15 +170,13 @@ pub async fn check_counts(client: &Client, loader: &Loader<'_>, targets: impl It
     Ok(())
 }
 
-/// Settings, aliases, closed, blocks: what indices were in the dump.
+/// Settings, aliases, closed, lifecycles, blocks: what indices were in the dump.
 pub async fn finish(client: &Client, plan: &Plan, parameters: &Restore) -> Result<()> {
     for index in &plan.indices {
-        let mut settings = index.settings.to_finish();
-        settings.retain(|name, _| !name.starts_with(BLOCKS));
-        set(client, &index.target, &settings).await?;
+        set(client, &index.target, &index.settings.to_use()).await?;
     }
     for stream in &plan.streams {
-        streams::finish(client, stream).await?;
+        streams::set(client, stream, Settings::to_use).await?;
     }
     if parameters.aliases {
         aliases(client, plan, parameters).await?;
@@ -182,17 +187,19 @@ pub async fn finish(client: &Client, plan: &Plan, parameters: &Restore) -> Resul
             let path = format!("/{}/_close", segment(&index.target));
             client.send("POST", &path, &Body::None).await.context(failed)?;
         }
-        let mut blocks = index.settings.to_finish();
-        blocks.retain(|name, value| name.starts_with(BLOCKS) && !value.is_null());
-        if !blocks.is_empty() {
-            set(client, &index.target, &blocks).await?;
-        }
+        set(client, &index.target, &index.settings.to_finish()).await?;
+    }
+    for stream in &plan.streams {
+        streams::set(client, stream, Settings::to_finish).await?;
     }
     Ok(())
 }
 
-/// Changes settings of an index.
+/// Changes settings of an index, where there are any to change.
 pub async fn set(client: &Client, target: &str, settings: &Map<String, Value>) -> Result<()> {
+    if settings.is_empty() {
+        return Ok(());
+    }
     let failed = || {
         format!(
             "unable to change the settings of {target}; one that this server does not know can be left out with omitSettings"
