@@ -1,6 +1,6 @@
 //! Templates, pipelines, scripts, policies, and the cluster's settings: what users made, not what the server brings along.
 
-use super::optional;
+use super::{optional, others};
 use crate::client::Client;
 use crate::layout::{Definition, Definitions};
 use coffer_addon::Result;
@@ -24,6 +24,9 @@ pub struct Around {
     pub legacy_templates: Definitions,
     pub pipelines: Definitions,
     pub scripts: Definitions,
+    pub search_pipelines: Definitions,
+    pub synonym_sets: Definitions,
+    pub enrich_policies: Definitions,
     pub cluster_settings: BTreeMap<String, Value>,
 }
 
@@ -34,6 +37,9 @@ pub async fn read(client: &Client, hidden: bool, settings: bool) -> Result<Aroun
         legacy_templates: optional(client, "/_template").await?.unwrap_or_default(),
         pipelines: optional(client, "/_ingest/pipeline").await?.unwrap_or_default(),
         scripts: scripts(client).await?,
+        search_pipelines: others::search_pipelines(client).await?,
+        synonym_sets: others::synonym_sets(client).await?,
+        enrich_policies: others::enrich_policies(client).await?,
         ..Around::default()
     };
     // Where there are none of them, such a request may create an index elsewhere: they are asked only of those that know them.
@@ -52,6 +58,9 @@ pub async fn read(client: &Client, hidden: bool, settings: bool) -> Result<Aroun
         &mut around.legacy_templates,
         &mut around.pipelines,
         &mut around.scripts,
+        &mut around.search_pipelines,
+        &mut around.synonym_sets,
+        &mut around.enrich_policies,
     ] {
         let mut users = Definitions::new();
         for (name, definition) in std::mem::take(definitions) {

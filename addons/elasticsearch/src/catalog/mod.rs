@@ -3,12 +3,18 @@
 //! | module | what |
 //! |---|---|
 //! | [`around`] | templates, pipelines, scripts, policies, settings of the cluster |
+//! | [`others`] | what only some servers have: search pipelines, synonyms, enrich policies |
+//! | [`streams`] | data streams |
 //! | [`lossy`] | indices whose documents cannot be had as they were indexed |
+//! | [`not_kept`] | what there is that no dump has |
 //! | [`selection`] | which of it is dumped |
 
 pub mod around;
 pub mod lossy;
+pub mod not_kept;
+mod others;
 pub mod selection;
+pub mod streams;
 
 use crate::client::{Body, Client, Refusal, what};
 use crate::layout::{DataStream, Definition, Definitions, IndexDefinition, is_own_setting};
@@ -96,64 +102,9 @@ fn found(row: Option<Row>, name: String, described: Described) -> Found {
     }
 }
 
-#[derive(Deserialize)]
-struct Streams {
-    data_streams: Vec<Stream>,
-}
-
-#[derive(Deserialize)]
-struct Stream {
-    name: String,
-    timestamp_field: Field,
-    indices: Vec<Backing>,
-    #[serde(default)]
-    template: String,
-    #[serde(default)]
-    hidden: bool,
-}
-
-#[derive(Deserialize)]
-struct Field {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Backing {
-    index_name: String,
-}
-
-#[derive(Deserialize)]
-struct Aliased {
-    #[serde(default)]
-    aliases: Definitions,
-}
-
 /// All data streams; none where the server does not know them.
 pub async fn data_streams(client: &Client) -> Result<Vec<DataStream>> {
-    if !client.version().has_since(7, 9) {
-        return Ok(Vec::new());
-    }
-    // OpenSearch and old Elasticsearches show all of them anyway, and do not know the parameter.
-    let all = client.version().is_elasticsearch() && client.version().is_since(7, 11);
-    let path = if all { "/_data_stream?expand_wildcards=all" } else { "/_data_stream" };
-    let Some(found): Option<Streams> = optional(client, path).await? else { return Ok(Vec::new()) };
-    if found.data_streams.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut aliases: BTreeMap<String, Aliased> = match client.version().is_elasticsearch() {
-        true => client.get("/_alias?expand_wildcards=all").await?,
-        false => BTreeMap::new(),
-    };
-    let stream = |stream: Stream| DataStream {
-        aliases: aliases.remove(&stream.name).map(|aliased| aliased.aliases).unwrap_or_default(),
-        template: stream.template,
-        timestamp_field: stream.timestamp_field.name,
-        indices: stream.indices.into_iter().map(|index| index.index_name).collect(),
-        hidden: stream.hidden,
-        name: stream.name,
-        ..DataStream::default()
-    };
-    Ok(found.data_streams.into_iter().map(stream).collect())
+    streams::read(client).await.map(|found| found.streams)
 }
 
 /// What not every server has, or knows how to be asked for.

@@ -15,7 +15,7 @@ mod page;
 mod point;
 
 use crate::catalog::selection::{self, Selected};
-use crate::catalog::{self, Found, around, lossy};
+use crate::catalog::{self, Found, around, lossy, not_kept, streams};
 use crate::client::{Body, Client};
 use crate::layout::{
     self, COUNTS, Consistency, Counts, DataStream, FORMAT, INDEX, Index, IndexDefinition, MAX_INDEX, Server,
@@ -60,8 +60,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn run(&self) -> Result<Report> {
-        let all = catalog::indices(self.client).await?;
-        let streams = catalog::data_streams(self.client).await?;
+        let mut all = catalog::indices(self.client).await?;
+        let streams = streams::read(self.client).await?;
+        let failed = streams.failed();
+        all.retain(|found| !failed.contains(found.name()));
+        let streams::Found { streams, failures } = streams;
         let Selected { mut found, streams, hidden } = selection::select(self.parameters, all, streams)?;
         let left_out = self.check(&mut found)?;
         let with_documents = |found: &&Found| found.definition.file.is_some();
@@ -73,7 +76,10 @@ impl Run<'_> {
         let points = points.into_iter().map(Some).chain(std::iter::repeat(None));
         let files: Vec<File<'_>> =
             read.iter().zip(points).map(|(found, pit)| self.file(found, consistency, &streams, pit)).collect();
-        let index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
+        let mut index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
+        if index.schema {
+            index.not_kept = self.not_kept(failures).await?;
+        }
         let bytes = serde_json::to_vec(&index)?;
         if bytes.len() > MAX_INDEX {
             return Err(Error::Unsupported(format!(
@@ -110,6 +116,18 @@ impl Run<'_> {
         let counts = serde_json::to_vec(&Counts { format: FORMAT, indices: counts, saved_objects: BTreeMap::new() })?;
         self.outbox.file(COUNTS).label("mediaType", "application/json").write_all(&counts).await?;
         Ok(report(&index, &tally))
+    }
+
+    /// What no dump has. Failure stores take no documents but the server's own.
+    async fn not_kept(&self, failures: BTreeMap<String, Vec<String>>) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut found = not_kept::read(self.client).await?;
+        if !failures.is_empty() {
+            found.insert("failureStores".into(), failures.into_keys().collect());
+        }
+        if !found.is_empty() {
+            coffer_addon::warn!("NOT IN THIS BACKUP: {}", not_kept::line(&found));
+        }
+        Ok(found)
     }
 
     /// Says which indices have a file, and what cannot be taken along.
@@ -243,6 +261,10 @@ impl Run<'_> {
             true => around::read(self.client, parameters.hidden, parameters.cluster_settings).await?,
             false => around::Around::default(),
         };
+        let mut data_streams = data_streams;
+        if schema {
+            streams::describe(self.client, &mut data_streams).await?;
+        }
         let mut now: BTreeMap<String, IndexDefinition> = catalog::indices(self.client)
             .await?
             .into_iter()
@@ -281,6 +303,9 @@ impl Run<'_> {
             legacy_templates,
             pipelines: around.pipelines,
             scripts: around.scripts,
+            search_pipelines: around.search_pipelines,
+            synonym_sets: around.synonym_sets,
+            enrich_policies: around.enrich_policies,
             indices,
             data_streams,
             ..Index::new(concat!("coffer ", env!("CARGO_PKG_VERSION")), server, consistency)
@@ -306,6 +331,9 @@ fn report(index: &Index, tally: &Tally) -> Report {
     }
     if !index.omitted.is_empty() {
         report = report.fact("omitted", omitted::line(&index.omitted));
+    }
+    if !index.not_kept.is_empty() {
+        report = report.fact("notKept", not_kept::line(&index.not_kept));
     }
     tally.report(report)
 }

@@ -1,0 +1,137 @@
+//! What a server has that no dump has: it is named, so that nobody believes it kept.
+
+use super::is_unknown;
+use crate::client::{Body, Client, MAX_ANSWER, what};
+use coffer_addon::Result;
+use futures::StreamExt;
+use futures::stream;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Requests at once.
+const AT_ONCE: usize = 4;
+
+/// How a kind of things is found.
+struct Kind {
+    name: &'static str,
+    path: &'static str,
+    /// Where the list is, as a JSON pointer; it may be an object, by name.
+    list: &'static str,
+    /// An entry's name in it, as a JSON pointer.
+    entry: &'static str,
+}
+
+const fn kind(name: &'static str, path: &'static str, list: &'static str, entry: &'static str) -> Kind {
+    Kind { name, path, list, entry }
+}
+
+const BOTH: [Kind; 1] = [kind("snapshotRepositories", "/_snapshot", "", "")];
+
+const ELASTICSEARCH: [Kind; 15] = [
+    kind("anomalyDetectors", "/_ml/anomaly_detectors", "/jobs", "/job_id"),
+    kind("autoFollowPatterns", "/_ccr/auto_follow", "/patterns", "/name"),
+    kind("connectors", "/_connector?size=1000", "/results", "/id"),
+    kind("dataFrameAnalytics", "/_ml/data_frame/analytics?size=1000", "/data_frame_analytics", "/id"),
+    kind("datafeeds", "/_ml/datafeeds", "/datafeeds", "/datafeed_id"),
+    kind("inferenceEndpoints", "/_inference/_all", "/endpoints", "/inference_id"),
+    kind("inferenceEndpoints", "/_inference/_all", "/models", "/model_id"),
+    kind("logstashPipelines", "/_logstash/pipeline", "", ""),
+    kind("queryRules", "/_query_rules?size=1000", "/results", "/ruleset_id"),
+    kind("rollupJobs", "/_rollup/job/_all", "/jobs", "/config/id"),
+    kind("searchApplications", "/_application/search_application?size=1000", "/results", "/name"),
+    kind("snapshotPolicies", "/_slm/policy", "", ""),
+    kind("trainedModels", "/_ml/trained_models?size=1000", "/trained_model_configs", "/model_id"),
+    kind("transforms", "/_transform?size=1000", "/transforms", "/id"),
+    kind("watches", WATCHES, "/watches", "/_id"),
+];
+
+const OPENSEARCH: [Kind; 7] = [
+    kind("anomalyDetectors", "/_plugins/_anomaly_detection/detectors/_search", "/hits/hits", "/_id"),
+    kind("models", "/_plugins/_ml/models/_search", "/hits/hits", "/_source/name"),
+    kind("monitors", "/_plugins/_alerting/monitors/_search", "/hits/hits", "/_id"),
+    kind("notificationChannels", "/_plugins/_notifications/configs", "/config_list", "/config_id"),
+    kind("rollupJobs", "/_plugins/_rollup/jobs?size=1000", "/rollups", "/_id"),
+    kind("snapshotPolicies", "/_plugins/_sm/policies?size=1000", "/policies", "/_id"),
+    kind("transforms", "/_plugins/_transform?size=1000", "/transforms", "/_id"),
+];
+
+const WATCHES: &str = "/_watcher/_query/watches";
+
+/// By kind, the names of what is there; nothing of what the user may not see. Without what has a dot in front, which servers
+/// bring along.
+pub async fn read(client: &Client) -> Result<BTreeMap<String, Vec<String>>> {
+    let kinds: Vec<&Kind> = match (client.version().is_elasticsearch(), client.version().oss) {
+        (true, true) => BOTH.iter().collect(),
+        (true, false) => BOTH.iter().chain(&ELASTICSEARCH).collect(),
+        (false, _) => BOTH.iter().chain(&OPENSEARCH).collect(),
+    };
+    let found = stream::iter(kinds).map(async |kind| (kind, names(client, kind).await));
+    let mut found = std::pin::pin!(found.buffered(AT_ONCE));
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    while let Some((kind, names)) = found.next().await {
+        all.entry(kind.name.to_owned()).or_default().extend(names?);
+    }
+    all.retain(|_, names| !names.is_empty());
+    for names in all.values_mut() {
+        names.sort();
+        names.dedup();
+    }
+    Ok(all)
+}
+
+async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>> {
+    let (method, body) = match kind.path {
+        WATCHES => ("POST", json!({ "size": 1000 })),
+        path if path.ends_with("/_search") => ("POST", json!({ "size": 1000, "query": { "match_all": {} } })),
+        _ => ("GET", Value::Null),
+    };
+    match client.ask(method, kind.path, &Body::json(&body)?).await? {
+        Ok(mut answer) => Ok(kind.names(&answer.json::<Value>(MAX_ANSWER).await?)),
+        // Plugins that were never used have no index to search.
+        Err(refusal) if is_unknown(&refusal) => Ok(Vec::new()),
+        Err(refusal) => {
+            let refused = refusal.error(&what(method, kind.path));
+            coffer_addon::debug!("whether the server has {} is not known: {refused}", kind.name);
+            Ok(Vec::new())
+        }
+    }
+}
+
+impl Kind {
+    fn names(&self, answer: &Value) -> Vec<String> {
+        let named = |entry: &Value| entry.pointer(self.entry).and_then(Value::as_str).map(str::to_owned);
+        let names: Vec<String> = match answer.pointer(self.list) {
+            Some(Value::Array(list)) => list.iter().filter_map(named).collect(),
+            Some(Value::Object(by_name)) if self.entry.is_empty() => by_name.keys().cloned().collect(),
+            _ => Vec::new(),
+        };
+        // The model that comes with every server.
+        names.into_iter().filter(|name| !name.starts_with('.') && name != "lang_ident_model_1").collect()
+    }
+}
+
+/// In a line, for people.
+pub fn line(not_kept: &BTreeMap<String, Vec<String>>) -> String {
+    let kinds = not_kept.iter().map(|(kind, names)| format!("{kind}: {}", coffer_addon::omitted::line(names)));
+    kinds.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_wherever_a_server_has_them() {
+        let names = |name: &str, answer: Value| {
+            let kinds = BOTH.iter().chain(&ELASTICSEARCH).chain(&OPENSEARCH);
+            kinds.filter(|kind| kind.name == name).flat_map(|kind| kind.names(&answer)).collect::<Vec<_>>()
+        };
+        assert_eq!(names("snapshotRepositories", json!({ "nightly": { "type": "fs" }, ".own": {} })), ["nightly"]);
+        assert_eq!(names("rollupJobs", json!({ "jobs": [{ "config": { "id": "r" } }] })), ["r"]);
+        assert_eq!(names("monitors", json!({ "hits": { "hits": [{ "_id": "m" }] } })), ["m"]);
+        assert_eq!(names("inferenceEndpoints", json!({ "models": [{ "model_id": "e" }] })), ["e"]);
+        assert_eq!(names("watches", json!({ "count": 0 })), [""; 0]);
+        // What a proxy or a server's stand-in may say.
+        assert_eq!(names("transforms", json!([1])), [""; 0]);
+    }
+}

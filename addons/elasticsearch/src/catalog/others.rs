@@ -1,0 +1,95 @@
+//! What only some servers have and indices or pipelines may need: search pipelines, synonyms, enrich policies.
+
+use super::optional;
+use crate::client::Client;
+use crate::layout::{Definition, Definitions};
+use coffer_addon::http::segment;
+use coffer_addon::{Error, Result};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+/// Of a page: more no server gives.
+const PAGE: usize = 10_000;
+
+/// OpenSearch's, by name.
+pub async fn search_pipelines(client: &Client) -> Result<Definitions> {
+    if client.version().is_elasticsearch() || !client.version().is_since(2, 7) {
+        return Ok(Definitions::new());
+    }
+    Ok(optional(client, "/_search/pipeline").await?.unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+struct Sets {
+    #[serde(default)]
+    results: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    synonyms_set: String,
+}
+
+#[derive(Deserialize)]
+struct Rules {
+    #[serde(default)]
+    count: usize,
+    #[serde(default)]
+    synonyms_set: Vec<Box<RawValue>>,
+}
+
+/// Elasticsearch's, by name, each as it is put in.
+pub async fn synonym_sets(client: &Client) -> Result<Definitions> {
+    let mut found = Definitions::new();
+    if !client.version().is_elasticsearch() || !client.version().is_since(8, 10) {
+        return Ok(found);
+    }
+    let Some(sets): Option<Sets> = optional(client, &format!("/_synonyms?size={PAGE}")).await? else {
+        return Ok(found);
+    };
+    for Named { synonyms_set: name } in sets.results {
+        let rules: Rules = client.get(&format!("/_synonyms/{}?size={PAGE}", segment(&name))).await?;
+        if rules.synonyms_set.len() != rules.count {
+            return Err(Error::Unsupported(format!(
+                "the set of synonyms {name} has {} rules, of which the server gave {}: {PAGE} is the most that it gives",
+                rules.count,
+                rules.synonyms_set.len()
+            )));
+        }
+        let body = serde_json::value::to_raw_value(&json!({ "synonyms_set": rules.synonyms_set }))?;
+        found.insert(name, Definition(body));
+    }
+    Ok(found)
+}
+
+#[derive(Deserialize)]
+struct Policies {
+    #[serde(default)]
+    policies: Vec<Policy>,
+}
+
+#[derive(Deserialize)]
+struct Policy {
+    /// By the policy's kind: `match`, `range`, `geo_match`.
+    config: Map<String, Value>,
+}
+
+/// Elasticsearch's, by name, each as it is put in.
+pub async fn enrich_policies(client: &Client) -> Result<Definitions> {
+    let mut found = Definitions::new();
+    if !client.version().is_elasticsearch() || !client.version().is_since(7, 5) || client.version().oss {
+        return Ok(found);
+    }
+    let policies: Option<Policies> = optional(client, "/_enrich/policy").await?;
+    for Policy { mut config } in policies.into_iter().flat_map(|found| found.policies) {
+        let mut name = None;
+        for policy in config.values_mut().filter_map(Value::as_object_mut) {
+            name = policy.remove("name").and_then(|name| name.as_str().map(str::to_owned));
+            policy.remove("elasticsearch_version");
+        }
+        let name = name.ok_or_else(|| Error::Corrupt("an enrich policy of the server's has no name".into()))?;
+        found.insert(name, Definition::new(&Value::Object(config))?);
+    }
+    Ok(found)
+}
