@@ -32,7 +32,11 @@ impl Refusal {
     pub fn of(status: u16, body: &[u8]) -> Self {
         let body = serde_json::from_slice(body).unwrap_or(Value::Null);
         let error = body.get("error").unwrap_or(&Value::Null);
-        let (kind, reason) = told(error);
+        // Dashboards' have the status' name there, and say more beside it.
+        let (kind, reason) = match (error.as_str(), body.get("message").and_then(Value::as_str)) {
+            (Some(kind), Some(message)) => (kind.to_owned(), without_documents(message)),
+            _ => told(error),
+        };
         Refusal { status, kind, reason }
     }
 
@@ -106,6 +110,8 @@ mod tests {
             refusal.error("GET /x"),
             Error::Failed("GET /x was answered 404: index_not_found_exception: no such index [x]".into())
         );
+        let kibana = br#"{"statusCode":400,"error":"Bad Request","message":"Can't export more than 10000 objects"}"#;
+        assert_eq!(Refusal::of(400, kibana).reason, "Can't export more than 10000 objects");
         assert!(matches!(Refusal::of(401, b"").error("GET /"), Error::Denied(text) if text.contains("password")));
         assert!(matches!(Refusal::of(403, b"no").error("GET /"), Error::Denied(text) if text.contains("privilege")));
         assert!(matches!(Refusal::of(503, b"<html>").error("GET /"), Error::Unavailable(_)));

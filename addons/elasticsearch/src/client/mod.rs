@@ -2,9 +2,11 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`dashboards`] | requests to Kibana or OpenSearch Dashboards |
 //! | [`error`] | what a status and a body that refuse come to |
 //! | [`version`] | which server it is |
 
+pub mod dashboards;
 pub mod error;
 mod version;
 
@@ -94,23 +96,28 @@ impl Client {
     /// The answer, or the server's refusal, for callers to whom some are no errors. A server that is busy is asked again for a
     /// while; so only what may be done twice should be asked.
     pub async fn ask(&self, method: &'static str, path: &str, body: &Body) -> Result<Result<Response, Refusal>> {
-        let mut pause = FIRST_PAUSE;
-        let mut attempt = 1;
-        loop {
-            let answer = exchange(&self.http, method, path, body).await?;
-            if answer.is_success() {
-                return Ok(Ok(answer));
-            }
-            let wanted = retry_after(&answer);
-            let refusal = Refusal::read(answer).await?;
-            if attempt == ATTEMPTS || !refusal.is_busy() {
-                return Ok(Err(refusal));
-            }
-            attempt += 1;
-            coffer_addon::debug!("{} was answered {}; asking again", what(method, path), refusal.status);
-            host::sleep(wanted.unwrap_or(pause).min(LONGEST_PAUSE)).await;
-            pause *= 2;
+        patiently(&what(method, path), async || exchange(&self.http, method, path, body).await).await
+    }
+}
+
+/// Asks until the answer is not that the server is busy, for a while.
+async fn patiently(what: &str, exchange: impl AsyncFn() -> Result<Response>) -> Result<Result<Response, Refusal>> {
+    let mut pause = FIRST_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let answer = exchange().await?;
+        if answer.is_success() {
+            return Ok(Ok(answer));
         }
+        let wanted = retry_after(&answer);
+        let refusal = Refusal::read(answer).await?;
+        if attempt == ATTEMPTS || !refusal.is_busy() {
+            return Ok(Err(refusal));
+        }
+        attempt += 1;
+        coffer_addon::debug!("{what} was answered {}; asking again", refusal.status);
+        host::sleep(wanted.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+        pause *= 2;
     }
 }
 
@@ -121,6 +128,8 @@ pub enum Body {
     Json(Vec<u8>),
     /// Lines of NDJSON.
     Lines(Vec<u8>),
+    /// Of another content type.
+    Other(String, Vec<u8>),
 }
 
 impl Body {
@@ -131,14 +140,20 @@ impl Body {
     }
 }
 
+impl Body {
+    fn of(&self, request: Request) -> Request {
+        let (kind, bytes) = match self {
+            Body::None => return request,
+            Body::Json(bytes) => ("application/json", bytes),
+            Body::Lines(bytes) => ("application/x-ndjson", bytes),
+            Body::Other(kind, bytes) => (kind.as_str(), bytes),
+        };
+        request.header("content-type", kind).body(bytes.clone())
+    }
+}
+
 async fn exchange(http: &Http, method: &'static str, path: &str, body: &Body) -> Result<Response> {
-    let request = Request::new(method, path);
-    let request = match body {
-        Body::None => request,
-        Body::Json(bytes) => request.header("content-type", "application/json").body(bytes.clone()),
-        Body::Lines(bytes) => request.header("content-type", "application/x-ndjson").body(bytes.clone()),
-    };
-    http.send(request).await.map_err(|error| error.context(what(method, path)))
+    http.send(body.of(Request::new(method, path))).await.map_err(|error| error.context(what(method, path)))
 }
 
 async fn accepted(answer: Response, what: &str) -> Result<Response> {
