@@ -1,7 +1,7 @@
 //! What an operator may set on elasticsearch-dump. Its schema is generated from these types.
 
 use coffer_addon::omitted;
-use coffer_addon::parameters::{Jobs, Patterns};
+use coffer_addon::parameters::{self, Jobs, Patterns};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ pub struct Dump {
     pub open_closed: bool,
     /// Persistent settings of the cluster too.
     pub cluster_settings: bool,
+    /// The saved objects of Kibana or OpenSearch Dashboards too, of every space; the binding has to name its endpoint
+    /// `dashboards`.
+    pub saved_objects: bool,
     /// Definitions, no documents.
     pub schema_only: bool,
     /// Documents alone, to be restored into indices that are there.
@@ -43,18 +46,14 @@ impl Dump {
     /// Which parameters leave something out, for people; none when nothing is. `hidden` are those that are left out for being
     /// that. Queries are not told: they hold values.
     pub fn filtered(&self, hidden: &[String]) -> Option<String> {
-        let all = |patterns: &Patterns| patterns.without_match(&[""; 0]).join(", ");
-        let queries: Vec<&str> = self.query.keys().map(String::as_str).collect();
-        let parts = [
-            ("indices", self.indices.join(", ")),
-            ("include", all(&self.include)),
-            ("exclude", all(&self.exclude)),
-            ("query", queries.join(", ")),
-            ("without hidden indices", omitted::line(hidden)),
-        ];
-        let set = parts.iter().filter(|(_, names)| !names.is_empty());
-        let filtered: Vec<String> = set.map(|(parameter, names)| format!("{parameter}: {names}")).collect();
-        (!filtered.is_empty()).then(|| filtered.join("; "))
+        let hidden = (!hidden.is_empty()).then(|| omitted::line(hidden));
+        parameters::filtered([
+            ("indices", self.indices.iter().map(String::as_str).collect()),
+            ("include", self.include.without_match(&[""; 0])),
+            ("exclude", self.exclude.without_match(&[""; 0])),
+            ("query", self.query.keys().map(String::as_str).collect()),
+            ("without hidden indices", hidden.iter().map(String::as_str).collect()),
+        ])
     }
 }
 
@@ -68,6 +67,7 @@ impl Default for Dump {
             hidden: false,
             open_closed: false,
             cluster_settings: false,
+            saved_objects: false,
             schema_only: false,
             data_only: false,
             allow_unsupported: false,

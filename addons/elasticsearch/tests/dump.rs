@@ -3,11 +3,15 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
+#[path = "dumping/definitions.rs"]
+mod definitions;
 mod dumping;
 #[path = "dumping/faked.rs"]
 mod faked;
 #[path = "dumping/live.rs"]
 mod live;
+#[path = "dumping/saved.rs"]
+mod saved;
 
 use coffer_addon::{Ends, Error, testing};
 use coffer_addon_elasticsearch::layout::{Consistency, Count, Definitions};

@@ -173,22 +173,20 @@ impl Contexts {
         stream::iter(left).for_each_concurrent(AT_ONCE, close).await;
     }
 
+    async fn renew(&self, point: &Context) {
+        let Context::Pit(id) = point else { return };
+        let body = json!({ "size": 0, "track_total_hits": false, "pit": { "id": id, "keep_alive": KEEP_ALIVE } });
+        // One that is lost is told by whoever reads from it.
+        if let Err(error) = self.client.post::<Value>("/_search", &body).await {
+            coffer_addon::debug!("unable to renew a point in time: {error}");
+        }
+    }
+
     async fn keep_alive(&self) -> std::convert::Infallible {
         loop {
             host::sleep(RENEWAL).await;
-            let keys: Vec<u64> = self.open.borrow().keys().copied().collect();
-            for key in keys {
-                let id = match self.open.borrow().get(&key) {
-                    Some(Context::Pit(id)) => id.clone(),
-                    _ => continue,
-                };
-                let body =
-                    json!({ "size": 0, "track_total_hits": false, "pit": { "id": id, "keep_alive": KEEP_ALIVE } });
-                // One that is lost is told by whoever reads from it.
-                if let Err(error) = self.client.post::<Value>("/_search", &body).await {
-                    coffer_addon::debug!("unable to renew a point in time: {error}");
-                }
-            }
+            let open = self.open.borrow().values().cloned().collect::<Vec<_>>();
+            stream::iter(open).for_each_concurrent(AT_ONCE, async |context| self.renew(&context).await).await;
         }
     }
 }

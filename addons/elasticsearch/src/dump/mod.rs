@@ -7,12 +7,14 @@
 //! | [`documents`] | indices read into their files |
 //! | [`page`] | from an answer into lines |
 //! | [`definitions`] | the files beside them |
+//! | [`saved`] | Dashboards' saved objects |
 
 mod contexts;
 mod definitions;
 mod documents;
 mod page;
 mod point;
+mod saved;
 
 use crate::catalog::selection::{self, Selected};
 use crate::catalog::{self, Found, around, lossy, not_kept, streams};
@@ -28,6 +30,7 @@ use contexts::{Context, Contexts};
 use documents::{Documents, File};
 use futures::future::try_join_all;
 use futures::lock::Mutex;
+use saved::{Exported, Saved};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -60,6 +63,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn run(&self) -> Result<Report> {
+        let saved = match self.parameters.saved_objects {
+            true => Some(Saved::find(self.client).await?),
+            false => None,
+        };
         let mut all = catalog::indices(self.client).await?;
         let streams = streams::read(self.client).await?;
         let failed = streams.failed();
@@ -80,6 +87,7 @@ impl Run<'_> {
         if index.schema {
             index.not_kept = self.not_kept(failures).await?;
         }
+        index.dashboards = saved.as_ref().map(|saved| saved.found.clone());
         let bytes = serde_json::to_vec(&index)?;
         if bytes.len() > MAX_INDEX {
             return Err(Error::Unsupported(format!(
@@ -95,6 +103,11 @@ impl Run<'_> {
                 definitions::write(self.outbox, index).await?;
             }
         }
+
+        let exported = match &saved {
+            Some(saved) => saved.export(self.outbox).await?,
+            None => Exported::default(),
+        };
 
         let tally = Tally::new(None);
         found.iter().for_each(|_| tally.add_table());
@@ -113,9 +126,10 @@ impl Run<'_> {
         try_join_all((0..workers).map(|_| documents.work(&queue))).await?;
 
         let counts = files.iter().map(|file| (file.found.name().to_owned(), file.count())).collect();
-        let counts = serde_json::to_vec(&Counts { format: FORMAT, indices: counts, saved_objects: BTreeMap::new() })?;
+        let counts =
+            serde_json::to_vec(&Counts { format: FORMAT, indices: counts, saved_objects: exported.counts.clone() })?;
         self.outbox.file(COUNTS).label("mediaType", "application/json").write_all(&counts).await?;
-        Ok(report(&index, &tally))
+        Ok(report(&index, &exported, &tally))
     }
 
     /// What no dump has. Failure stores take no documents but the server's own.
@@ -323,7 +337,7 @@ fn queries(parameters: &Dump) -> Result<BTreeMap<String, Value>> {
     parameters.query.iter().map(query).collect()
 }
 
-fn report(index: &Index, tally: &Tally) -> Report {
+fn report(index: &Index, exported: &Exported, tally: &Tally) -> Report {
     let mut report =
         Report::new().fact("serverVersion", &index.server.version).fact("consistency", index.consistency.name());
     if let Some(filtered) = &index.filtered {
@@ -334,6 +348,12 @@ fn report(index: &Index, tally: &Tally) -> Report {
     }
     if !index.not_kept.is_empty() {
         report = report.fact("notKept", not_kept::line(&index.not_kept));
+    }
+    if index.dashboards.is_some() {
+        report = report.fact("savedObjects", exported.counts.values().sum::<u64>());
+    }
+    if !exported.lacking.is_empty() {
+        report = report.fact("savedObjectsLacking", omitted::line(&exported.lacking));
     }
     tally.report(report)
 }

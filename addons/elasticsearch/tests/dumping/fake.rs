@@ -12,6 +12,8 @@ pub struct Asked {
     pub method: String,
     /// With its query.
     pub path: String,
+    /// As they came, in lower case.
+    pub headers: String,
     pub body: Value,
 }
 
@@ -33,6 +35,8 @@ pub enum Answer {
     Cut(Value),
     /// None, ever.
     Never,
+    /// Not before the test lets it.
+    Later(Arc<tokio::sync::Notify>, Value),
 }
 
 /// What it answers in place of the model; none: what the model does.
@@ -89,6 +93,11 @@ async fn serve(mut tcp: TcpStream, heard: Arc<Mutex<Vec<Asked>>>, instead: Arc<M
             (200, text[..text.len() / 2].to_owned(), text.len())
         }
         Answer::Never => std::future::pending().await,
+        Answer::Later(notify, value) => {
+            notify.notified().await;
+            let text = value.to_string();
+            (200, text.clone(), text.len())
+        }
     };
     let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
     let _ = tcp.write_all(format!("{head}{text}").as_bytes()).await;
@@ -116,7 +125,8 @@ async fn read(tcp: &mut TcpStream) -> Option<Asked> {
     }
     let mut words = text.split_whitespace().map(str::to_owned);
     let (method, path) = (words.next()?, words.next()?);
-    Some(Asked { method, path, body: serde_json::from_slice(&bytes[head + 4..end]).unwrap_or(Value::Null) })
+    let headers = text.to_ascii_lowercase();
+    Some(Asked { method, path, headers, body: serde_json::from_slice(&bytes[head + 4..end]).unwrap_or(Value::Null) })
 }
 
 /// An Elasticsearch 9.5 with the index `orders`.

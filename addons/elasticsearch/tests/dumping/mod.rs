@@ -38,6 +38,19 @@ pub fn at(port: u16) -> Application {
     })
 }
 
+/// The same with Dashboards behind it, whose paths begin with `prefix`.
+pub fn with_dashboards(port: u16, prefix: &str) -> Application {
+    let binding = Binding {
+        endpoints: vec!["default".into(), "dashboards".into()],
+        parameters: vec![("dashboardsPath".into(), prefix.into())],
+        ..binding()
+    };
+    testing::endpoints(binding, &[], move |_| async move {
+        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(testing::connection(tcp.compat()))
+    })
+}
+
 /// What was dumped.
 pub struct Dump {
     pub report: Report,
@@ -77,6 +90,9 @@ impl Dump {
     pub fn write(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         for file in &self.files {
+            if let Some((above, _)) = file.artifact.name.rsplit_once('/') {
+                std::fs::create_dir_all(folder.path().join(above)).expect("a folder");
+            }
             std::fs::write(folder.path().join(&file.artifact.name), file.bytes.as_ref().expect("whole"))
                 .expect("written");
         }

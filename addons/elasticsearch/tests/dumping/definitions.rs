@@ -1,0 +1,100 @@
+//! Definitions of what no node at hand has: data streams of Elasticsearch's, enrich policies, what is not kept.
+
+// clippy.toml allows these in test functions; helpers of tests are as much a test.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
+
+use super::dumping::fake::{Answer, Asked, Fake, refusal};
+use super::dumping::{at, dump_from};
+use coffer_addon_elasticsearch::layout::Definition;
+use serde_json::{Value, json};
+
+fn value(definition: &Option<Definition>) -> Value {
+    definition.as_ref().expect("a definition").value().unwrap()
+}
+
+/// An Elasticsearch 9.5 with a data stream.
+fn streams(asked: &Asked) -> Option<Answer> {
+    let path = asked.path.split('?').next().unwrap_or_default();
+    let stream = |field: &str, value: Value| {
+        let mut stream = json!({ "name": "logs", "effective_settings": { "index": {} } });
+        stream[field] = value;
+        json!({ "data_streams": [stream, { "name": "bare" }] })
+    };
+    let answer = match (asked.method.as_str(), path) {
+        ("GET", "/_data_stream") => json!({ "data_streams": [
+            { "name": "logs", "timestamp_field": { "name": "@timestamp" }, "template": "logs", "hidden": true,
+              "indices": [{ "index_name": "orders", "index_uuid": "u" }],
+              "failure_store": { "enabled": true, "indices": [{ "index_name": ".fs-logs", "index_uuid": "v" }] } },
+            { "name": "bare", "timestamp_field": { "name": "@timestamp" }, "template": "t", "indices": [] },
+        ] }),
+        ("GET", "/_data_stream/*/_lifecycle") => stream(
+            "lifecycle",
+            json!({ "enabled": true, "data_retention": "7d",
+            "effective_retention": "7d", "retention_determined_by": "data_stream_configuration" }),
+        ),
+        ("GET", "/_data_stream/*/_options") => stream(
+            "options",
+            json!({ "failure_store": { "enabled": true,
+            "lifecycle": { "enabled": true, "effective_retention": "30d" } } }),
+        ),
+        ("GET", "/_data_stream/*/_settings") => stream("settings", json!({ "index": { "number_of_shards": "3" } })),
+        ("GET", "/_data_stream/*/_mappings") => stream("mappings", json!({})),
+        ("GET", "/_alias") => json!({ "logs": { "aliases": { "all-logs": { "filter": { "term": { "a": 1 } } } } } }),
+        ("GET", "/_all") => {
+            let index = json!({ "aliases": {}, "settings": { "index.number_of_shards": "1" }, "data_stream": "logs" });
+            json!({ "orders": index, ".fs-logs": index })
+        }
+        _ => return None,
+    };
+    Some(Answer::Json(200, answer))
+}
+
+#[tokio::test]
+async fn what_is_set_on_data_streams_is_dumped() {
+    let fake = Fake::start(streams).await;
+    let dumped = dump_from(at(fake.port), r#"{"hidden": true}"#).await.expect("dumped");
+    let index = dumped.index();
+    let names: Vec<&str> = index.indices.iter().map(|index| index.name.as_str()).collect();
+    assert_eq!(names, ["orders"], "a failure store is none of a dump's indices");
+    let [logs, bare] = &index.data_streams[..] else { panic!("{:?}", index.data_streams) };
+    assert_eq!(logs.aliases["all-logs"].value().unwrap(), json!({ "filter": { "term": { "a": 1 } } }));
+    assert_eq!(value(&logs.lifecycle), json!({ "enabled": true, "data_retention": "7d" }));
+    assert_eq!(value(&logs.options), json!({ "failure_store": { "enabled": true, "lifecycle": { "enabled": true } } }));
+    assert_eq!(value(&logs.settings), json!({ "index": { "number_of_shards": "3" } }));
+    assert!(logs.mappings.is_none() && bare.lifecycle.is_none());
+    assert_eq!(dumped.fact("notKept"), "failureStores: logs");
+}
+
+/// An Elasticsearch 9.5 with what indices and pipelines may need, and with what no dump has.
+fn others(asked: &Asked) -> Option<Answer> {
+    let path = asked.path.split('?').next().unwrap_or_default();
+    let policy = json!({ "name": "users", "indices": ["users"], "match_field": "email", "enrich_fields": ["city"] });
+    let answer = match (asked.method.as_str(), path) {
+        ("GET", "/_enrich/policy") => json!({ "policies": [{ "config": { "match": policy } }] }),
+        ("GET", "/_synonyms") => json!({ "count": 1, "results": [{ "synonyms_set": "my set", "count": 1 }] }),
+        ("GET", "/_synonyms/my%20set") => json!({ "count": 1, "synonyms_set": [{ "id": "1", "synonyms": "a => b" }] }),
+        ("GET", "/_transform") => json!({ "count": 2, "transforms": [{ "id": "t" }, { "id": ".own" }] }),
+        ("POST", "/_watcher/_query/watches") => json!({ "count": 1, "watches": [{ "_id": "w" }] }),
+        ("GET", "/_snapshot") => json!({ "nightly": { "type": "fs" } }),
+        ("GET", "/_ml/anomaly_detectors") => return Some(Answer::Json(403, refusal("security_exception", "no"))),
+        ("GET", "/_connector") => return Some(Answer::Json(400, json!({ "error": "no handler found for uri" }))),
+        _ => return None,
+    };
+    Some(Answer::Json(200, answer))
+}
+
+#[tokio::test]
+async fn what_is_needed_is_dumped_and_what_is_not_kept_is_named() {
+    let fake = Fake::start(others).await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    let index = dumped.index();
+    let policy = json!({ "match": { "indices": ["users"], "match_field": "email", "enrich_fields": ["city"] } });
+    assert_eq!(index.enrich_policies["users"].value().unwrap(), policy);
+    let rules = json!({ "synonyms_set": [{ "id": "1", "synonyms": "a => b" }] });
+    assert_eq!(index.synonym_sets["my set"].value().unwrap(), rules);
+    assert_eq!(dumped.fact("notKept"), "snapshotRepositories: nightly; transforms: t; watches: w");
+    let names: Vec<&String> = index.not_kept.keys().collect();
+    assert_eq!(names, ["snapshotRepositories", "transforms", "watches"]);
+    let without = dump_from(at(fake.port), r#"{"dataOnly": true}"#).await.expect("dumped");
+    assert!(without.index().not_kept.is_empty() && without.index().enrich_policies.is_empty());
+}
