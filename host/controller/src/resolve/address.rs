@@ -3,7 +3,7 @@
 //! An addon reaches endpoints by name and nothing else, so every member of a cluster that it may speak to stands here.
 
 use crate::error::{Error, Result};
-use coffer_api::{ClientConfig, FailureClass, app_binding::AppBindingSpec};
+use coffer_api::{ClientConfig, FailureClass, TlsMode, app_binding::AppBindingSpec};
 use coffer_runtime::Endpoint;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -34,6 +34,13 @@ const PORTS: [(&str, u16); 8] = [
 ];
 const MONGODB: &str = "mongodb";
 
+/// Applications that may have Kibana or OpenSearch Dashboards beside them.
+const SEARCH: [&str; 2] = ["elasticsearch", "opensearch"];
+/// The AppBinding's parameter with its URL, and the name of the endpoint.
+const DASHBOARDS: &str = "dashboards";
+/// The parameter that its URL's path becomes.
+const DASHBOARDS_PATH: &str = "dashboardsPath";
+
 pub(crate) struct Address {
     /// The first is `default`. Of a URL with several hosts each is there as `host:port` too.
     pub(crate) endpoints: Vec<Endpoint>,
@@ -46,6 +53,12 @@ impl Address {
         let mut address = Self::of_client_config(&spec.client_config, namespace)?;
         if spec.type_ == MONGODB {
             address.endpoints.extend(replica_set_members(&spec.parameters.0)?);
+        }
+        if SEARCH.contains(&spec.type_.as_str())
+            && let Some((endpoint, path)) = dashboards(spec)?
+        {
+            address.endpoints.push(endpoint);
+            address.parameters.push((DASHBOARDS_PATH.to_owned(), path));
         }
         Ok(address)
     }
@@ -179,6 +192,29 @@ fn replica_set_members(parameters: &serde_json::Map<String, Value>) -> Result<Ve
     Ok(endpoints)
 }
 
+/// Kibana or OpenSearch Dashboards, as an AppBinding's parameters name it: `dashboards: https://kibana.example:5601/base`. It is
+/// spoken to as the application is: with its login, and with its TLS or with none.
+fn dashboards(spec: &AppBindingSpec) -> Result<Option<(Endpoint, String)>> {
+    let Some(value) = spec.parameters.0.get(DASHBOARDS) else { return Ok(None) };
+    let refuse = |what: String| {
+        Error::refused(FailureClass::Invalid, format!("spec.parameters.{DASHBOARDS} {what}"))
+            .hint("write it like https://kibana.example:5601")
+    };
+    let url = value.as_str().ok_or_else(|| refuse("is no string".to_owned()))?;
+    let url = Url::parse(url).map_err(|error| refuse(format!("is no URL: {error}")))?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("has more than a host, a port and a path".to_owned()));
+    }
+    match (url.scheme(), spec.client_config.tls_mode) {
+        ("https", TlsMode::Require) | ("http", TlsMode::Disable) => {}
+        (_, TlsMode::Require) => return Err(refuse("has to be https, as spec.clientConfig.tlsMode is".to_owned())),
+        (_, TlsMode::Disable) => return Err(refuse("has to be http, as spec.clientConfig.tlsMode is".to_owned())),
+    }
+    let endpoint = endpoint(&url).map_err(|what| refuse(what.to_owned()))?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    Ok(Some((Endpoint { name: DASHBOARDS.to_owned(), ..endpoint }, path)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +294,32 @@ mod tests {
             let parameters = json!({"replicaSets": {"host-0": bad}});
             let failure = replica_set_members(parameters.as_object().unwrap()).unwrap_err().into_failure();
             assert!(failure.message.contains("host-0"), "{}", failure.message);
+        }
+    }
+    #[test]
+    fn dashboards_are_an_endpoint_spoken_to_as_the_application_is() {
+        let of = |kind: &str, mode: &str, dashboards: serde_json::Value| {
+            let spec = json!({ "type": kind, "clientConfig": { "url": "https://es.example", "tlsMode": mode },
+                "parameters": { "dashboards": dashboards } });
+            Address::of(&serde_json::from_value(spec).unwrap(), "demo").map_err(|error| error.into_failure().message)
+        };
+        let address = of("elasticsearch", "Require", json!("https://kibana.example:5601/base/")).ok().unwrap();
+        assert_eq!(named(&address.endpoints), [("default", "es.example", 443), ("dashboards", "kibana.example", 5601)]);
+        assert_eq!(address.parameters, [("dashboardsPath".to_owned(), "/base".to_owned())]);
+        let address = of("opensearch", "Disable", json!("http://osd")).ok().unwrap();
+        assert_eq!(named(&address.endpoints)[1], ("dashboards", "osd", 80));
+        assert_eq!(address.parameters, [("dashboardsPath".to_owned(), String::new())]);
+        assert_eq!(of("mysql", "Disable", json!("http://osd")).ok().unwrap().endpoints.len(), 1);
+        for (mode, bad) in [
+            ("Require", json!("http://kibana.example")),
+            ("Disable", json!("https://kibana.example")),
+            ("Require", json!("https://user:hunter2@kibana.example")),
+            ("Require", json!("https://kibana.example?x=hunter2")),
+            ("Require", json!("kibana.example:hunter2")),
+            ("Require", json!(7)),
+        ] {
+            let message = of("opensearch", mode, bad).err().unwrap();
+            assert!(message.contains("spec.parameters.dashboards") && !message.contains("hunter2"), "{message}");
         }
     }
 }
