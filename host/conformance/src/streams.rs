@@ -5,12 +5,12 @@ use crate::artifacts::{Damage, Offer, Taken, line_end};
 use crate::case::{End, Harm};
 use crate::check::Kit;
 use crate::judge::{Expect, Whole, seen, totals, totals_differ};
-use crate::limits::{DAMAGE_BYTES, HELD_A_CONNECTION, LOOK, ODD_PIECE, QUIET, TAIL_BYTES, THROTTLED};
+use crate::limits::{DAMAGE_BYTES, HELD_A_CONNECTION, HELD_A_REQUEST, LOOK, ODD_PIECE, QUIET, TAIL_BYTES, THROTTLED};
 use crate::outcome::{Done, Finding};
 use crate::proxy::{Direction, Fault};
 use crate::refusals::idle;
 use crate::step::{Handles, Ran};
-use coffer_addon_descriptor::COPY_OF;
+use coffer_addon_descriptor::{COPY_OF, Capability};
 use coffer_runtime::{ARTIFACT_BYTES_AHEAD, Artifact, Class};
 use std::cell::Cell;
 use std::time::Instant;
@@ -186,7 +186,9 @@ impl Kit<'_> {
         };
         let (artifacts, exchanged) = (source.bytes(), whole.exchanged);
         // What of the connections is not in the artifacts, or the other way round, may come all at once.
-        let allowed = HELD_A_CONNECTION * whole.connections.max(1) + artifacts.abs_diff(exchanged);
+        let requests = self.roles.sink.as_ref().is_some_and(|sink| sink.capabilities.contains(&Capability::Http));
+        let each = if end == End::Sink && requests { HELD_A_REQUEST } else { HELD_A_CONNECTION };
+        let allowed = each * whole.connections.max(1) + artifacts.abs_diff(exchanged);
         // Otherwise an addon that holds everything could pass.
         let needed = 2 * allowed;
         if artifacts.min(exchanged) < needed {

@@ -19,9 +19,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The bytes of a request, but for a document that has more alone: a tenth of what servers take at most, and enough that
+/// The bytes of a request, but for a document that has more alone: a hundredth of what servers take at most, and enough that
 /// what a request costs by itself is little beside it.
-const BATCH: usize = 4 << 20;
+const BATCH: usize = 1 << 20;
 
 /// Documents of a request: what the server answers has a part for each.
 const MAX_ITEMS: usize = 20_000;
