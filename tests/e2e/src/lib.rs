@@ -12,5 +12,5 @@ mod programs;
 mod scene;
 
 pub use coffer::{Coffer, Output};
-pub use programs::{addon, guests, mongodb_addon, mysql_addon};
+pub use programs::{addon, elasticsearch_addon, guests, mongodb_addon, mysql_addon};
 pub use scene::{Failure, REPOSITORY_PASSWORD, Scene};

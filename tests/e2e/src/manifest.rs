@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coffer_test_servers::certs::Authority;
-use coffer_test_servers::{Mongodb, Mysql, Postgres, S3};
+use coffer_test_servers::{Mongodb, Mysql, Postgres, S3, Search};
 
 pub const NAMESPACE: &str = "demo";
 
@@ -38,6 +38,16 @@ pub fn mongodb_binding(name: &str, server: &Mongodb, database: Option<&str>) -> 
     let (hosts, query) =
         url.split_once("/?").map_or((url.as_str(), String::new()), |(hosts, query)| (hosts, format!("?{query}")));
     application(name, "mongodb", &format!("{hosts}/{}{query}", database.unwrap_or_default()), server.authority())
+}
+
+/// An AppBinding for a node. One that knows no users gets no Secret.
+pub fn search_binding(name: &str, server: &Search) -> String {
+    let kind = if server.version().is_opensearch() { "opensearch" } else { "elasticsearch" };
+    let binding = application(name, kind, &server.url(), server.authority());
+    match server.user() {
+        Some(_) => binding,
+        None => binding.lines().filter(|line| !line.starts_with("  secret:")).map(|line| format!("{line}\n")).collect(),
+    }
 }
 
 fn application(name: &str, kind: &str, url: &str, authority: Option<&Authority>) -> String {

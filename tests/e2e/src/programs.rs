@@ -31,6 +31,11 @@ pub fn mongodb_addon() -> PathBuf {
     wasm_folder().join("coffer_addon_mongodb.wasm")
 }
 
+/// The addon for Elasticsearch and OpenSearch.
+pub fn elasticsearch_addon() -> PathBuf {
+    wasm_folder().join("coffer_addon_elasticsearch.wasm")
+}
+
 /// The component whose Functions each do something wrong.
 pub fn guests() -> PathBuf {
     wasm_folder().join("coffer_test_guests.wasm")
@@ -42,8 +47,13 @@ fn wasm_folder() -> &'static Path {
     ADDONS.get_or_init(|| match std::env::var_os("COFFER_ADDONS") {
         Some(path) => PathBuf::from(path),
         None => {
-            let packages =
-                ["coffer-addon-mongodb", "coffer-addon-mysql", "coffer-addon-postgres", "coffer-test-guests"];
+            let packages = [
+                "coffer-addon-elasticsearch",
+                "coffer-addon-mongodb",
+                "coffer-addon-mysql",
+                "coffer-addon-postgres",
+                "coffer-test-guests",
+            ];
             let packages = packages.map(|package| ["--package", package]).concat();
             build(&[&["--target", "wasm32-wasip2", "--profile", "addon"][..], &packages[..]].concat());
             target_folder().join("wasm32-wasip2/addon")

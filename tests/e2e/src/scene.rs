@@ -7,7 +7,7 @@ use std::process::Command;
 use coffer_test_servers::cache::run;
 use coffer_test_servers::{
     Mongodb, MongodbOptions, MongodbVersion, Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions,
-    PostgresVersion, mongodb, mysql, sample, tools,
+    PostgresVersion, Search, SearchOptions, SearchVersion, mongodb, mysql, sample, search, tools,
 };
 
 use crate::manifest::{self, NAMESPACE};
@@ -41,15 +41,15 @@ impl Failure {
 }
 
 impl<S> Scene<S> {
-    /// `binding` are the manifests of the AppBinding `shop` and its Secret, which has `password`.
-    fn set_up(server: S, addon: &Path, binding: [String; 2], password: &str, task: &str) -> Self {
+    /// `binding` are the manifests of the AppBinding `shop` and its Secret, which has `password` where there is one.
+    fn set_up(server: S, addon: &Path, binding: &[String], password: Option<&str>, task: &str) -> Self {
         let coffer = Coffer::start();
-        coffer.keep_secret(password);
+        password.into_iter().for_each(|password| coffer.keep_secret(password));
         coffer.keep_secret(REPOSITORY_PASSWORD);
         coffer.ok(&["addon", "install", &addon.display().to_string(), "--grant-requested"]);
         let scene = Self { coffer, server };
         std::fs::create_dir_all(scene.backups()).unwrap();
-        scene.coffer.apply(&binding);
+        scene.coffer.apply(binding);
         scene.coffer.apply(&[
             manifest::local_storage("disk", &scene.backups()),
             manifest::repository_key("shop", REPOSITORY_PASSWORD),
@@ -114,7 +114,7 @@ impl Scene<Postgres> {
         sample::create(&server, "shop", sample::SMALL).unwrap();
         let binding = [manifest::auth("shop", server.password()), manifest::binding("shop", &server, "shop")];
         let password = server.password().to_owned();
-        Self::set_up(server, &addon(), binding, &password, "postgres-backup")
+        Self::set_up(server, &addon(), &binding, Some(&password), "postgres-backup")
     }
 
     /// Restores the latest snapshot into a new, empty database of the same server, known as an AppBinding of its name.
@@ -147,7 +147,7 @@ impl Scene<Mysql> {
             manifest::mysql_binding("shop", &server, Some("shop")),
         ];
         let password = server.password().to_owned();
-        Self::set_up(server, &programs::mysql_addon(), binding, &password, "mysql-backup")
+        Self::set_up(server, &programs::mysql_addon(), &binding, Some(&password), "mysql-backup")
     }
 
     /// Restores the latest snapshot on another server, known as an AppBinding `copy`, where whoever owns the sample's views
@@ -172,7 +172,7 @@ impl Scene<Mongodb> {
             manifest::mongodb_binding("shop", &server, None),
         ];
         let password = server.password().to_owned();
-        Self::set_up(server, &programs::mongodb_addon(), binding, &password, "mongodb-backup")
+        Self::set_up(server, &programs::mongodb_addon(), &binding, Some(&password), "mongodb-backup")
     }
 
     /// Restores the latest snapshot on another server, known as an AppBinding `copy`.
@@ -182,6 +182,33 @@ impl Scene<Mongodb> {
             manifest::mongodb_binding("copy", server, None),
         ]);
         let restore = ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "mongodb-restore"];
+        self.coffer.ok(&restore);
+    }
+}
+
+impl Scene<Search> {
+    /// How many documents the sample has.
+    pub const DOCUMENTS: u32 = 3000;
+
+    pub fn search(version: SearchVersion) -> Self {
+        let server = Search::start(version, &SearchOptions::default()).unwrap();
+        search::sample::create(&server, Self::DOCUMENTS).unwrap();
+        let password = server.password().map(str::to_owned);
+        let binding = Self::bound("shop", &server);
+        Self::set_up(server, &programs::elasticsearch_addon(), &binding, password.as_deref(), "elasticsearch-backup")
+    }
+
+    /// The manifests by which a node is known under a name.
+    pub fn bound(name: &str, server: &Search) -> Vec<String> {
+        let login = server.user().zip(server.password()).map(|(user, password)| manifest::login(name, user, password));
+        login.into_iter().chain([manifest::search_binding(name, server)]).collect()
+    }
+
+    /// Restores the latest snapshot on another node, known as an AppBinding `copy`.
+    pub fn restores_to(&self, server: &Search) {
+        self.coffer.apply(&Self::bound("copy", server));
+        let restore =
+            ["restore", "-n", NAMESPACE, "--config", "shop", "--target", "copy", "--task", "elasticsearch-restore"];
         self.coffer.ok(&restore);
     }
 }

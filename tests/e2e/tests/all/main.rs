@@ -6,6 +6,7 @@
 mod addons;
 mod conformance;
 mod copy;
+mod elasticsearch;
 mod faults;
 mod input;
 mod main_job;
