@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use coffer_test_servers::process::{Process, wait_until};
-use coffer_test_servers::{Mongodb, Mysql, Postgres};
+use coffer_test_servers::{Mongodb, Mysql, Postgres, Search};
 
 use crate::shell::{AtPath, Error, Result, run as run_command, say};
 
@@ -33,12 +33,14 @@ pub struct Binding<'a> {
     pub password: &'a str,
     /// The Task that backs it up.
     pub task: &'a str,
+    /// Parameters of the Task beside those of the manifest, each with a comma before it.
+    pub parameters: &'a str,
 }
 
 impl<'a> From<&'a Postgres> for Binding<'a> {
     fn from(server: &'a Postgres) -> Self {
         let (url, password) = (server.url("shop"), server.password());
-        Self { kind: "postgresql", url, user: Postgres::USER, password, task: "postgres-backup" }
+        Self { kind: "postgresql", url, user: Postgres::USER, password, task: "postgres-backup", parameters: "" }
     }
 }
 
@@ -46,14 +48,30 @@ impl<'a> From<&'a Mysql> for Binding<'a> {
     fn from(server: &'a Mysql) -> Self {
         let kind = if server.version().is_mariadb() { "mariadb" } else { "mysql" };
         let (url, password) = (format!("{}/shop", server.url()), server.password());
-        Self { kind, url, user: Mysql::USER, password, task: "mysql-backup" }
+        Self { kind, url, user: Mysql::USER, password, task: "mysql-backup", parameters: "" }
     }
 }
 
 impl<'a> From<&'a Mongodb> for Binding<'a> {
     fn from(server: &'a Mongodb) -> Self {
         let (url, password) = (format!("{}/shop", server.url()), server.password());
-        Self { kind: "mongodb", url, user: Mongodb::USER, password, task: "mongodb-backup" }
+        Self { kind: "mongodb", url, user: Mongodb::USER, password, task: "mongodb-backup", parameters: "" }
+    }
+}
+
+/// A node that asks nobody who they are.
+impl From<&Search> for Binding<'_> {
+    fn from(server: &Search) -> Self {
+        let kind = if server.version().is_opensearch() { "opensearch" } else { "elasticsearch" };
+        let url = server.url();
+        Self {
+            kind,
+            url,
+            user: "",
+            password: "",
+            task: "elasticsearch-backup",
+            parameters: ", indices: [shop-products]",
+        }
     }
 }
 
@@ -82,6 +100,7 @@ impl Place {
             .replace("{{user}}", binding.user)
             .replace("{{password}}", binding.password)
             .replace("{{task}}", binding.task)
+            .replace("{{parameters}}", binding.parameters)
             .replace("{{repository-password}}", REPOSITORY_PASSWORD)
             .replace("{{backups}}", &self.backups.display().to_string());
         fs::write(&self.manifest, manifest).at(&self.manifest)

@@ -6,8 +6,9 @@ use std::process::Command;
 use clap::ValueEnum;
 use coffer_test_servers::{
     Mongodb, MongodbOptions, MongodbVersion, Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions,
-    PostgresVersion, compare, mongodb, mysql, sample,
+    PostgresVersion, Search, SearchOptions, SearchVersion, compare, mongodb, mysql, sample, search,
 };
+use serde_json::{Value, json};
 
 use crate::shell::Result;
 use crate::stage::Binding;
@@ -18,13 +19,21 @@ pub enum Kind {
     Mysql,
     Mariadb,
     Mongodb,
+    Opensearch,
 }
 
 pub enum Application {
     Postgres(Postgres),
     Mysql(Mysql),
     Mongodb(Mongodb),
+    Search(Search),
 }
+
+/// What of the sample is measured of a search engine: elasticdump writes one index into a stream.
+const INDEX: &str = search::sample::PRODUCTS;
+
+/// Documents of the sample in a megabyte.
+const DOCUMENTS: u32 = 2000;
 
 /// Where a restore reads and writes, and what it is told.
 pub struct Restored {
@@ -34,7 +43,7 @@ pub struct Restored {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Postgres, Self::Mysql, Self::Mariadb, Self::Mongodb];
+    pub const ALL: [Self; 5] = [Self::Postgres, Self::Mysql, Self::Mariadb, Self::Mongodb, Self::Opensearch];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +51,7 @@ impl Kind {
             Self::Mysql => MysqlVersion::MySql97.name(),
             Self::Mariadb => MysqlVersion::MariaDb118.name(),
             Self::Mongodb => MongodbVersion::FerretDb2.name(),
+            Self::Opensearch => SearchVersion::OpenSearch38.name(),
         }
     }
 
@@ -50,6 +60,7 @@ impl Kind {
             Self::Postgres => "coffer_addon_postgres.wasm",
             Self::Mysql | Self::Mariadb => "coffer_addon_mysql.wasm",
             Self::Mongodb => "coffer_addon_mongodb.wasm",
+            Self::Opensearch => "coffer_addon_elasticsearch.wasm",
         }
     }
 
@@ -58,6 +69,7 @@ impl Kind {
             Self::Postgres => "postgres-restore",
             Self::Mysql | Self::Mariadb => "mysql-restore",
             Self::Mongodb => "mongodb-restore",
+            Self::Opensearch => "elasticsearch-restore",
         }
     }
 
@@ -68,6 +80,7 @@ impl Kind {
             Self::Mysql => ["mysqldump", "mysql"],
             Self::Mariadb => ["mariadb-dump", "mariadb"],
             Self::Mongodb => ["mongodump --archive", "mongorestore --archive"],
+            Self::Opensearch => ["elasticdump --output=$", "elasticdump --input=$"],
         }
     }
 }
@@ -85,6 +98,12 @@ impl Application {
                 let server = Mongodb::start(MongodbVersion::FerretDb2, &MongodbOptions::default())?;
                 mongodb::sample::create(&server, "shop", size)?;
                 return Ok(Self::Mongodb(server));
+            }
+            Kind::Opensearch => {
+                let options = SearchOptions { heap: 1024, ..SearchOptions::default() };
+                let server = Search::start(SearchVersion::OpenSearch38, &options)?;
+                search::sample::create(&server, size * DOCUMENTS)?;
+                return Ok(Self::Search(server));
             }
             Kind::Mysql => MysqlVersion::MySql97,
             Kind::Mariadb => MysqlVersion::MariaDb118,
@@ -106,6 +125,11 @@ impl Application {
                 let collections = mongodb::compare::collections(mongodb::compare::Database { server, name: "shop" })?;
                 return Ok(collections.values().map(|collection| collection.bytes).sum());
             }
+            Self::Search(server) => {
+                let path = format!("/{INDEX}/_stats/store");
+                let stats = server.client().ask("GET", &path, &Value::Null)?;
+                return Ok(stats.pointer("/_all/primaries/store/size_in_bytes").and_then(Value::as_u64).unwrap_or(0));
+            }
         };
         Ok(size.lines().last().and_then(|size| size.parse().ok()).unwrap_or(0))
     }
@@ -115,6 +139,7 @@ impl Application {
             Self::Postgres(server) => server.process_id(),
             Self::Mysql(server) => server.process_id(),
             Self::Mongodb(server) => server.process_id(),
+            Self::Search(server) => server.process_id(),
         };
         process.unwrap_or_default()
     }
@@ -124,6 +149,7 @@ impl Application {
             Self::Postgres(server) => server.into(),
             Self::Mysql(server) => server.into(),
             Self::Mongodb(server) => server.into(),
+            Self::Search(server) => server.into(),
         }
     }
 
@@ -140,6 +166,11 @@ impl Application {
                 Ok(line(&dump))
             }
             Self::Mongodb(server) => Ok(format!("{} --db shop --archive --quiet", line(&server.tool("mongodump")?))),
+            Self::Search(server) => Ok(format!(
+                "{} --input={}/{INDEX} '--output=$' --type=data --limit=2000 --quiet",
+                line(&server.tool("elasticdump")?),
+                server.url()
+            )),
         }
     }
 
@@ -152,6 +183,11 @@ impl Application {
                 "{} --archive --quiet --nsInclude 'shop.*' --nsFrom 'shop.*' --nsTo '{database}.*'",
                 line(&server.tool("mongorestore")?)
             )),
+            Self::Search(server) => Ok(format!(
+                "{} '--input=$' --output={}/{database} --type=data --limit=2000 --quiet",
+                line(&server.tool("elasticdump")?),
+                server.url()
+            )),
         }
     }
 
@@ -161,6 +197,7 @@ impl Application {
             Self::Postgres(server) => server.tool("psql"),
             Self::Mysql(server) => server.tool("mysql")?,
             Self::Mongodb(server) => server.tool("mongodump")?,
+            Self::Search(server) => server.tool("elasticdump")?,
         };
         for (name, value) in tool.get_envs() {
             match value {
@@ -181,6 +218,22 @@ impl Application {
                 server.mysql(&format!("drop database if exists {database}; create database {database}"))?;
             }
             Self::Mongodb(server) => server.client()?.drop_database(database)?,
+            Self::Search(server) => {
+                self.remove(database)?;
+                // elasticdump's own run for this is not counted.
+                let client = server.client();
+                let found = client.ask("GET", &format!("/{INDEX}/_mapping"), &Value::Null)?;
+                let mappings = found.pointer(&format!("/{INDEX}/mappings")).cloned().unwrap_or_default();
+                client.ask("PUT", &format!("/{database}"), &json!({ "mappings": mappings }))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes an index, if there is one.
+    fn remove(&self, index: &str) -> Result<()> {
+        if let Self::Search(server) = self {
+            server.client().ask("DELETE", &format!("/{index}?ignore_unavailable=true"), &Value::Null)?;
         }
         Ok(())
     }
@@ -197,6 +250,11 @@ impl Application {
                 self.empty("restored")?;
                 let parameters = &["--param", "rename={shop: restored}"];
                 Ok(Restored { source: "shop", copy: "restored", parameters })
+            }
+            Self::Search(_) => {
+                self.remove("restored")?;
+                let parameters = &["--param", "rename={shop-products: restored}", "--param", "aliases=false"];
+                Ok(Restored { source: INDEX, copy: "restored", parameters })
             }
         }
     }
@@ -217,6 +275,11 @@ impl Application {
                 let database = |name| mongodb::compare::Database { server, name };
                 mongodb::compare::same_database(database(source), database(copy))?;
             }
+            Self::Search(server) => {
+                server.client().ask("POST", &format!("/{copy}/_refresh"), &Value::Null)?;
+                let documents = |name| search::compare::documents(server, name);
+                search::compare::same_documents(&documents(source)?, &documents(copy)?)?;
+            }
         }
         Ok(())
     }
@@ -227,6 +290,7 @@ impl Application {
             Self::Postgres(server) => drop(server.psql("postgres", "drop database before")?),
             Self::Mysql(server) => drop(server.mysql("drop database restored")?),
             Self::Mongodb(_) => self.empty("restored")?,
+            Self::Search(_) => self.remove("restored")?,
         }
         Ok(())
     }
