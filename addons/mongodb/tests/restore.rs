@@ -5,6 +5,8 @@
 
 #[path = "restoring/damaged.rs"]
 mod damaged;
+#[path = "restoring/replayed.rs"]
+mod replayed;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;

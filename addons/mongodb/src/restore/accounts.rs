@@ -3,8 +3,8 @@
 
 use super::definition::Accounts as Of;
 use super::load::append_concern;
+use super::making::check_concern;
 use super::parameters::Restore;
-use super::target::check_concern;
 use crate::client::Client;
 use bson::raw::{RawBsonRef, RawDocument, cstr};
 use bson::rawdoc;

@@ -34,28 +34,24 @@ struct Contents {
 pub async fn restore(run: &Run<'_>, leader: &mut Client, mut incoming: Incoming) -> Result<()> {
     let file = incoming.artifact.name.clone();
     let mut target = Target::default();
-    let definitions = read(run, leader, &mut target, &mut incoming).await.context(|| file.clone())?;
+    read(run, leader, &mut target, &mut incoming).await.context(|| file.clone())?;
     if let Some(other) = run.inbox.next().await {
         return Err(Error::Corrupt(format!(
             "{} comes beside the archive {file}; restore archives one at a time",
             other.artifact.name
         )));
     }
-    run.views(leader, &mut target, &definitions).await
+    Ok(())
 }
 
-async fn read(
-    run: &Run<'_>,
-    leader: &mut Client,
-    target: &mut Target,
-    incoming: &mut Incoming,
-) -> Result<Vec<Definition>> {
+async fn read(run: &Run<'_>, leader: &mut Client, target: &mut Target, incoming: &mut Incoming) -> Result<()> {
     let mut parser = Parser::default();
     let mut contents = Contents::default();
     let mut batch = None;
     // Replaying what one segment of the oplog has; none while others' documents come.
     let mut replay: Option<Replay<'_>> = None;
-    let mut leader = Some(leader);
+    // Whoever replays has both.
+    let mut server = Some((leader, target));
     let mut current = Goes::Nowhere;
     loop {
         let (taken, event) = parser.next(incoming.buffer())?;
@@ -69,7 +65,7 @@ async fn read(
             Event::Prelude(prelude) => {
                 contents = Contents::new(run, &prelude, &incoming.artifact.name)?;
                 run.check_names()?;
-                if let Some(leader) = &mut leader {
+                if let Some((leader, target)) = &mut server {
                     target.prepare(leader, run.parameters, contents.definitions.iter()).await?;
                 }
                 contents.definitions.iter().for_each(|definition| run.note(definition));
@@ -85,9 +81,9 @@ async fn read(
                                     .into(),
                             ));
                         }
-                        if let Some(leader) = leader.take() {
-                            run.settle(leader, None).await?;
-                            replay = Some(Replay::new(leader, run.parameters, &run.indexes));
+                        if let Some((leader, target)) = server.take() {
+                            run.settle(leader, target, None).await?;
+                            replay = Some(Replay::new(leader, target, run));
                         }
                     }
                     _ => {}
@@ -136,12 +132,12 @@ async fn read(
             replay.finish().await?;
         }
         None => {
-            if let Some(leader) = leader.take() {
-                run.settle(leader, None).await?;
+            if let Some((leader, target)) = server.take() {
+                run.settle(leader, target, None).await?;
             }
         }
     }
-    Ok(contents.definitions)
+    Ok(())
 }
 
 impl Contents {

@@ -67,7 +67,7 @@ pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming)
             // A dump that is being made has had all documents, and waits for this to be read.
             Put::Oplog(incoming) if foreign.shelf.is_ours && foreign.shelf.definitions.is_empty() => {
                 foreign.finish_loads(run, leader, &mut loads).await?;
-                run.settle(leader, Some((incoming, None))).await?;
+                run.settle(leader, &mut foreign.target, Some((incoming, None))).await?;
             }
             Put::Oplog(incoming) => oplog = Some((incoming, None)),
         }
@@ -79,9 +79,8 @@ pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming)
     foreign.shelf.check_pairs()?;
     run.check_names()?;
     foreign.finish_loads(run, leader, &mut loads).await?;
-    run.settle(leader, oplog).await?;
-    foreign.check_index(run)?;
-    run.views(leader, &mut foreign.target, &foreign.definitions).await
+    run.settle(leader, &mut foreign.target, oplog).await?;
+    foreign.check_index(run)
 }
 
 #[derive(Default)]

@@ -96,8 +96,7 @@ pub async fn restore(run: &Run<'_>, leader: &mut Client, index: &Index) -> Resul
         )));
     }
     let oplog = reading.oplog.take().map(|oplog| (oplog, index.oplog.clone()));
-    run.settle(leader, oplog).await?;
-    run.views(leader, &mut target, &definitions).await
+    run.settle(leader, &mut target, oplog).await
 }
 
 struct Reading<'a> {

@@ -2,8 +2,8 @@
 
 use super::definition::{Definition, Made};
 use super::load::append_concern;
+use super::making::check_concern;
 use super::problems::Problems;
-use super::target::check_concern;
 use crate::client::Client;
 use crate::layout::Kind;
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};

@@ -1,14 +1,14 @@
 //! mongodb-restore: a sink that makes databases from a dump: from one of mongodb-dump, from a directory of stock mongodump,
 //! or from an archive of `mongodump --archive`, which is told by its first bytes.
 //!
-//! Collections are made first, then documents go in as their files arrive, then the oplog is replayed, where the dump has
-//! one, and then come views, indexes, users and roles. It stops at the first error, which names the object.
+//! Collections and views are made first, then documents go in as their files arrive, then the oplog is replayed, where the dump
+//! has one, and then come indexes, users and roles. It stops at the first error, which names the object.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`indexed`], [`foreign`], [`archived`] | the three kinds of dump |
 //! | [`archive`], [`documents`], [`extjson`] | their formats |
-//! | [`target`], [`standing`], [`load`], [`oplog`], [`indexes`], [`accounts`] | what is done on the server, in this order |
+//! | [`target`], [`standing`], [`making`], [`load`], [`oplog`], [`strangers`], [`indexes`], [`accounts`] | what is done on the server, in this order |
 
 mod accounts;
 mod archive;
@@ -22,12 +22,14 @@ mod foreign;
 mod indexed;
 mod indexes;
 mod load;
+mod making;
 mod oplog;
 mod parameters;
 mod plain;
 mod problems;
 mod run;
 mod standing;
+mod strangers;
 mod target;
 #[cfg(test)]
 mod testing;

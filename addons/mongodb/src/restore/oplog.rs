@@ -4,13 +4,17 @@
 //! indexes: indexes are made at the end, and the oplog only changes which. Entries of transactions are kept until it is
 //! known that the transaction came to something. Names of databases and of what is left out are as for everything else.
 
-use super::definition::{Fate, fate};
+use super::definition::{Fate, Made, fate};
 use super::indexes::Indexes;
 use super::load::append_concern;
+use super::making::check_concern;
 use super::parameters::Restore;
 use super::plain;
-use super::target::{check_concern, logical};
+use super::run::Run;
+use super::strangers::Strangers;
+use super::target::{Becomes, Target, logical};
 use crate::client::{Client, code};
+use crate::layout::BUCKETS;
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result};
@@ -27,28 +31,34 @@ pub struct Replay<'a> {
     client: &'a mut Client,
     parameters: &'a Restore,
     indexes: &'a Indexes,
-    waiting: Vec<RawDocumentBuf>,
+    strangers: Strangers<'a>,
+    /// Each with its number in the oplog.
+    waiting: Vec<(u64, RawDocumentBuf)>,
     waiting_bytes: usize,
     /// By session and number.
     transactions: BTreeMap<(Vec<u8>, i64), Vec<RawDocumentBuf>>,
     held: usize,
     /// The server has no `applyOps`.
     is_plain: bool,
+    /// The error under way names the entries that it is about: those that waited.
+    is_named: bool,
     pub count: u64,
     skipped: u64,
 }
 
 impl<'a> Replay<'a> {
-    pub fn new(client: &'a mut Client, parameters: &'a Restore, indexes: &'a Indexes) -> Replay<'a> {
+    pub fn new(client: &'a mut Client, target: &'a mut Target, run: &'a Run<'_>) -> Replay<'a> {
         Replay {
             client,
-            parameters,
-            indexes,
+            parameters: run.parameters,
+            indexes: &run.indexes,
+            strangers: Strangers::new(target, run.parameters, &run.known.borrow()),
             waiting: Vec::new(),
             waiting_bytes: 0,
             transactions: BTreeMap::new(),
             held: 0,
             is_plain: false,
+            is_named: false,
             count: 0,
             skipped: 0,
         }
@@ -59,7 +69,10 @@ impl<'a> Replay<'a> {
         self.count += 1;
         let number = self.count;
         let entry = RawDocument::from_bytes(entry).map_err(unreadable)?;
-        self.apply(entry).await.context(|| format!("entry {number} of the oplog"))
+        self.apply(entry).await.map_err(|error| match self.is_named {
+            true => error,
+            false => error.context(format!("entry {number} of the oplog")),
+        })
     }
 
     /// After the last entry.
@@ -95,13 +108,23 @@ impl<'a> Replay<'a> {
             // How servers up to 3.x made them.
             let (database, collection) = split(object.get_str("ns").map_err(unreadable)?)?;
             if self.is_wanted(database, collection) {
+                self.meet((database, collection), without_options(entry), Becomes::MadeHere).await?;
                 self.indexes.put(self.parameters.target(database), collection, object.to_owned());
             }
             return Ok(());
         }
+        if collection == "system.views" {
+            return self.view(database, entry, object).await;
+        }
         if !self.is_wanted(database, collection) {
             return Ok(());
         }
+        if !matches!(id_of(entry, object), Ok(Some(_))) {
+            return Err(Error::Corrupt(format!(
+                "it does not say which document of {database}.{collection} it is about: it has no _id"
+            )));
+        }
+        self.meet((database, collection), without_options(entry), Becomes::MadeHere).await?;
         let namespace = format!("{}.{collection}", self.parameters.target(database));
         let entry = self.rewritten(entry, &namespace, object)?;
         let size = entry.as_bytes().len();
@@ -109,7 +132,7 @@ impl<'a> Replay<'a> {
             self.flush().await?;
         }
         self.waiting_bytes += size;
-        self.waiting.push(entry);
+        self.waiting.push((self.count, entry));
         Ok(())
     }
 
@@ -156,11 +179,13 @@ impl<'a> Replay<'a> {
         let target = self.parameters.target(database).to_string();
         match command {
             "createIndexes" => {
+                self.meet((database, collection), without_options(entry), Becomes::MadeHere).await?;
                 let index = object.iter().flatten().skip(1).collect();
                 self.indexes.put(&target, logical(collection), index);
                 return Ok(());
             }
             "commitIndexBuild" => {
+                self.meet((database, collection), without_options(entry), Becomes::MadeHere).await?;
                 for index in object.get_array("indexes").map_err(unreadable)? {
                     let RawBsonRef::Document(index) = index.map_err(unreadable)? else { return Err(unreadable(())) };
                     self.indexes.put(&target, logical(collection), index.to_owned());
@@ -170,6 +195,11 @@ impl<'a> Replay<'a> {
             "dropIndexes" | "dropIndex" | "deleteIndexes" | "deleteIndex" => {
                 let index = object.get_str("index").map_err(unreadable)?;
                 self.indexes.remove(&target, logical(collection), index);
+                return Ok(());
+            }
+            // Of a collection that had gone when the dump listed them, and may be another one's here.
+            "collMod" | "drop" | "convertToCapped" | "emptycapped" if !self.strangers.knows(database, collection) => {
+                self.skipped += 1;
                 return Ok(());
             }
             "collMod" => {
@@ -184,6 +214,17 @@ impl<'a> Replay<'a> {
                 return Ok(());
             }
             "create" => {
+                if collection.starts_with(BUCKETS) && !self.strangers.knows(database, collection) {
+                    return Err(Error::Unsupported(format!(
+                        "time series {database}.{} was made during the dump, which cannot be replayed; leave it out with exclude, or leave \
+                         the oplog out with replayOplog",
+                        logical(collection)
+                    )));
+                }
+                let options =
+                    object.iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "create" | "idIndex"));
+                let made = Made { options: options.collect(), ..without_options(entry) };
+                self.meet((database, collection), made, Becomes::Created).await?;
                 let has_collation = matches!(object.get("collation"), Ok(Some(_)));
                 self.indexes.begin(&target, logical(collection), has_collation);
             }
@@ -202,7 +243,7 @@ impl<'a> Replay<'a> {
     async fn alone(&mut self, entry: &RawDocument, target: &str, object: &RawDocument) -> Result<()> {
         let entry = self.rewritten(entry, &format!("{target}.$cmd"), object)?;
         self.flush().await?;
-        self.waiting.push(entry);
+        self.waiting.push((self.count, entry));
         self.flush().await
     }
 
@@ -219,6 +260,13 @@ impl<'a> Replay<'a> {
                 )));
             }
         }
+        if !self.strangers.knows(from.0, from.1) {
+            return Err(Error::Unsupported(format!(
+                "{}.{} became {}.{}, and the dump does not have it; leave both out with exclude, or leave the oplog out with replayOplog",
+                from.0, from.1, to.0, to.1
+            )));
+        }
+        self.meet(to, without_options(entry), Becomes::Renamed).await?;
         let (old, new) = (self.parameters.target(from.0).to_string(), self.parameters.target(to.0).to_string());
         let mut renamed = rawdoc! { "renameCollection": format!("{old}.{}", from.1), "to": format!("{new}.{}", to.1) };
         for (name, value) in object.iter().flatten() {
@@ -300,15 +348,55 @@ impl<'a> Replay<'a> {
         is_wanted
     }
 
+    /// Of a view's definition, which is a document: it is made as a view is.
+    async fn view(&mut self, database: &str, entry: &RawDocument, object: &RawDocument) -> Result<()> {
+        let name = id_of(entry, object)?.and_then(|id| split(id.as_str()?).ok());
+        let Some((_, name)) = name.filter(|(of, _)| *of == database) else { return Err(unreadable(())) };
+        let is_of_buckets = object.get_str("viewOn").is_ok_and(|on| on.starts_with(BUCKETS));
+        if !self.is_wanted(database, name) || is_of_buckets {
+            return Ok(());
+        }
+        match entry.get_str("op").map_err(unreadable)? {
+            "i" => {
+                let options = object.iter().flatten().filter(|(name, _)| name.as_str() != "_id").collect();
+                let made = Made { options, indexes: Vec::new(), uuid: None };
+                self.meet((database, name), made, Becomes::MadeHere).await
+            }
+            _ => {
+                coffer_addon::warn!(
+                    "view {database}.{name} was changed or dropped during the dump: it is restored as it was before"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Before anything of a collection is applied that the dump may not have.
+    async fn meet(&mut self, name: (&str, &str), made: Made, becomes: Becomes) -> Result<()> {
+        let name = (name.0, logical(name.1));
+        if self.strangers.knows(name.0, name.1) {
+            return Ok(());
+        }
+        self.strangers.meet(self.client, self.parameters, name, made, becomes).await
+    }
+
     /// Applies what waits.
     async fn flush(&mut self) -> Result<()> {
         let entries = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        if entries.is_empty() {
-            return Ok(());
-        }
+        let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else { return Ok(()) };
+        let numbers = match last - first {
+            0 => format!("entry {first} of the oplog"),
+            _ => format!("entries {first} to {last} of the oplog"),
+        };
+        let outcome = self.send(&entries).await;
+        self.is_named = outcome.is_err();
+        outcome.context(|| numbers)
+    }
+
+    async fn send(&mut self, entries: &[(u64, RawDocumentBuf)]) -> Result<()> {
         if !self.is_plain {
-            let array: RawArrayBuf = entries.iter().map(|entry| entry.as_ref() as &RawDocument).collect();
+            let array: RawArrayBuf = entries.iter().map(|(_, entry)| entry.as_ref() as &RawDocument).collect();
             let mut command = rawdoc! { "applyOps": array };
             append_concern(&mut command, self.client.hello());
             match self.client.try_run("admin", command).await? {
@@ -323,11 +411,28 @@ impl<'a> Replay<'a> {
                 Err(error) => return Err(error.during("applyOps")),
             }
         }
-        for entry in &entries {
-            plain::apply(self.client, entry).await?;
+        for (number, entry) in entries {
+            plain::apply(self.client, entry).await.context(|| format!("entry {number}"))?;
         }
         Ok(())
     }
+}
+
+/// The `_id` of the document that an entry is about.
+fn id_of<'a>(entry: &'a RawDocument, object: &'a RawDocument) -> Result<Option<RawBsonRef<'a>>> {
+    match entry.get_str("op").map_err(unreadable)? {
+        "u" => entry.get_document("o2").map_err(unreadable)?.get("_id").map_err(unreadable),
+        _ => object.get("_id").map_err(unreadable),
+    }
+}
+
+/// How a collection is made of which an entry says nothing but its UUID.
+fn without_options(entry: &RawDocument) -> Made {
+    let uuid = match entry.get("ui") {
+        Ok(Some(RawBsonRef::Binary(uuid))) => uuid.bytes.try_into().ok(),
+        _ => None,
+    };
+    Made { options: RawDocumentBuf::new(), indexes: Vec::new(), uuid }
 }
 
 /// Each of the entries has its own outcome in the reply.

@@ -1,9 +1,9 @@
 //! Entries of an oplog as ordinary writes, for servers that have no `applyOps`.
 
 use super::load::append_concern;
+use super::making::check_concern;
 use super::oplog::{split, unreadable};
-use super::target::check_concern;
-use crate::client::Client;
+use crate::client::{Client, code};
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::rawdoc;
 use coffer_addon::{Error, Result};
@@ -13,14 +13,28 @@ pub async fn apply(client: &mut Client, entry: &RawDocument) -> Result<()> {
     let (database, collection) = split(entry.get_str("ns").map_err(unreadable)?)?;
     let mut command = command(entry, collection)?;
     append_concern(&mut command, client.hello());
-    let reply = client.run(database, command).await?;
+    let reply = match client.try_run(database, command).await? {
+        Ok(reply) => reply,
+        // An entry of a time when the collection was not yet, or no longer, as it is in the dump.
+        Err(error) if is_done(entry, error.code) => return Ok(()),
+        Err(error) => return Err(error.during("a write").context(format!("{database}.{collection}"))),
+    };
     if matches!(reply.get("writeErrors"), Ok(Some(_))) {
         return Err(Error::Failed(format!("the server does not take a write to {database}.{collection}")));
     }
     check_concern(&reply)
 }
 
+/// Whether the server refuses to make what is there, or to drop what is not.
+fn is_done(entry: &RawDocument, code: i32) -> bool {
+    let is = |name: &str| entry.get_document("o").is_ok_and(|object| matches!(object.get(name), Ok(Some(_))));
+    let is_command = entry.get_str("op").is_ok_and(|op| op == "c");
+    is_command
+        && ((is("create") && code == code::NAMESPACE_EXISTS) || (is("drop") && code == code::NAMESPACE_NOT_FOUND))
+}
+
 fn command(entry: &RawDocument, collection: &str) -> Result<RawDocumentBuf> {
+    let namespace = entry.get_str("ns").map_err(unreadable)?;
     let object = entry.get_document("o").map_err(unreadable)?;
     let update = |id: &RawDocument, object: &RawDocument| -> Result<RawDocumentBuf> {
         let id = id.get("_id").ok().flatten().ok_or_else(|| unreadable(()))?;
@@ -32,9 +46,10 @@ fn command(entry: &RawDocument, collection: &str) -> Result<RawDocumentBuf> {
         "i" => update(object, object),
         "u" => {
             if matches!(object.get("diff"), Ok(Some(_))) {
-                return Err(Error::Unsupported(
-                    "it changes parts of a document in a way that takes applyOps, which the server has not".into(),
-                ));
+                return Err(Error::Unsupported(format!(
+                    "it changes parts of a document of {namespace} in a way that takes applyOps ($v: 2), which the server has not; leave the \
+                     oplog out with replayOplog, or restore into a server that has it"
+                )));
             }
             let changes: RawDocumentBuf = object.iter().flatten().filter(|(name, _)| name.as_str() != "$v").collect();
             update(entry.get_document("o2").map_err(unreadable)?, &changes)
@@ -47,7 +62,10 @@ fn command(entry: &RawDocument, collection: &str) -> Result<RawDocumentBuf> {
             Some(Ok((name, _))) if matches!(name.as_str(), "create" | "drop" | "collMod") => {
                 Ok(object.iter().flatten().filter(|(name, _)| name.as_str() != "idIndex").collect())
             }
-            _ => Err(Error::Unsupported("it is a command that takes applyOps, which the server has not".into())),
+            _ => Err(Error::Unsupported(format!(
+                "it is a command on {namespace} that takes applyOps, which the server has not; leave the oplog out with replayOplog, or \
+                 restore into a server that has it"
+            ))),
         },
     }
 }

@@ -27,6 +27,8 @@ pub struct Run<'a> {
     pub databases: RefCell<BTreeSet<String>>,
     /// Collections of the dump that are none of the restore's.
     left_out: RefCell<BTreeSet<String>>,
+    /// Those that are restored, by their names in the dump.
+    pub known: RefCell<BTreeSet<(String, String)>>,
     /// All collections of the dump, for parameters that name some.
     seen: RefCell<BTreeSet<(String, String)>>,
     pub replayed: Cell<Option<u64>>,
@@ -44,6 +46,7 @@ impl<'a> Run<'a> {
             accounts: Accounts::default(),
             databases: RefCell::default(),
             left_out: RefCell::default(),
+            known: RefCell::default(),
             seen: RefCell::default(),
             replayed: Cell::new(None),
             oplog: RefCell::default(),
@@ -72,6 +75,7 @@ impl<'a> Run<'a> {
 
     /// A collection that is restored.
     pub fn note(&self, definition: &Definition) {
+        self.known.borrow_mut().insert((definition.database.clone(), definition.name.clone()));
         self.databases.borrow_mut().insert(definition.target.clone());
         self.indexes.add(definition);
         self.loader.tally.add_table();
@@ -137,29 +141,36 @@ impl<'a> Run<'a> {
         self.accounts.add(of, document)
     }
 
-    /// When all documents were sent: they are in, their number is right, the oplog is replayed, views are made.
-    pub async fn settle(&self, leader: &mut Client, oplog: Option<(Incoming, Option<Data>)>) -> Result<()> {
+    /// When all documents were sent: they are in, their number is right, the oplog is replayed.
+    pub async fn settle(
+        &self,
+        leader: &mut Client,
+        target: &mut Target,
+        oplog: Option<(Incoming, Option<Data>)>,
+    ) -> Result<()> {
         self.loader.idle().await;
         if self.replayed.get().is_none() {
             self.loader.check_counts(leader).await?;
         }
         if let Some((mut oplog, expected)) = oplog {
-            self.replay(leader, &mut oplog, expected.as_ref()).await?;
+            self.replay(leader, target, &mut oplog, expected.as_ref()).await?;
         }
         Ok(())
     }
 
-    pub async fn views(&self, leader: &mut Client, target: &mut Target, definitions: &[Definition]) -> Result<()> {
-        target.views(leader, self.parameters, definitions.iter()).await
-    }
-
-    async fn replay(&self, leader: &mut Client, oplog: &mut Incoming, expected: Option<&Data>) -> Result<()> {
+    async fn replay(
+        &self,
+        leader: &mut Client,
+        target: &mut Target,
+        oplog: &mut Incoming,
+        expected: Option<&Data>,
+    ) -> Result<()> {
         if !self.parameters.replay_oplog {
             coffer_addon::warn!("the oplog is not replayed: collections are of different moments");
             return drain(oplog).await;
         }
         let mut read = Data::new(OPLOG.into());
-        let mut replay = Replay::new(leader, self.parameters, &self.indexes);
+        let mut replay = Replay::new(leader, target, self);
         let mut documents = Documents::new(oplog);
         while let Some((document, _)) = documents.next().await? {
             read.add(document);

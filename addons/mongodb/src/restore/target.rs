@@ -1,30 +1,25 @@
-//! The server that is restored into: what is there already, whether it may stay, must go or stops the restore, and making
-//! what is not there.
+//! The server that is restored into: what is there already, and whether it may stay, must go or stops the restore.
 
-use super::definition::{Definition, is_true};
+use super::definition::Definition;
 use super::load::append_concern;
+use super::making::{NO_OPTIONS, check_concern, make_all, options};
 use super::parameters::Restore;
 use super::standing;
-use crate::client::{Client, ServerError, code};
+use crate::client::{Client, code};
 use crate::layout::{BUCKETS, Kind};
-use bson::raw::{RawDocument, RawDocumentBuf, cstr};
-use bson::spec::BinarySubtype;
-use bson::{Binary, rawdoc};
+use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result, omitted};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Options that are none of a collection: of storage engines that are gone, or of the command that made it. A collection
-/// without an index on `_id`, which is what `autoIndexId` is about, no server makes any more.
-const NO_OPTIONS: [&str; 7] = ["create", "autoIndexId", "temp", "flags", "paddingFactor", "usePowerOf2Sizes", "uuid"];
 
 /// From this version on the buckets of time series are in no collection of their own.
 const WITHOUT_BUCKETS: u32 = 80_300;
 
 /// A collection on the server.
 #[derive(Clone, Debug)]
-struct There {
-    kind: Kind,
-    options: RawDocumentBuf,
+pub struct There {
+    pub kind: Kind,
+    pub options: RawDocumentBuf,
 }
 
 /// What to do about a collection of the dump.
@@ -37,6 +32,17 @@ enum Decision {
     Use,
 }
 
+/// How a collection that only the oplog tells of comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Becomes {
+    /// By an entry that creates it.
+    Created,
+    /// By an entry that gives another one its name.
+    Renamed,
+    /// By no entry.
+    MadeHere,
+}
+
 /// The collections on the server, as they were when they were first asked for.
 #[derive(Default)]
 pub struct Target {
@@ -47,7 +53,7 @@ pub struct Target {
 
 impl Target {
     /// Looks at everything that could stand in the way of these; changes nothing. Then drops what has to go and makes what
-    /// is not there, but for views, which need what they read from.
+    /// is not there, the views last.
     pub async fn prepare(
         &mut self,
         client: &mut Client,
@@ -68,28 +74,32 @@ impl Target {
                 empty(client, definition).await?;
             }
         }
-        let made = decisions.iter().filter(|(definition, decision)| {
-            matches!(decision, Decision::Make | Decision::DropFirst) && definition.kind != Kind::View
-        });
-        let made: Vec<&Definition> = made.map(|(definition, _)| *definition).collect();
-        for definition in &made {
-            make(client, parameters, definition).await?;
-        }
-        check_made(client, parameters, &made).await
+        let made = decisions.iter().filter(|(_, decision)| matches!(decision, Decision::Make | Decision::DropFirst));
+        let mut made: Vec<&Definition> = made.map(|(definition, _)| *definition).collect();
+        made.sort_by_key(|definition| definition.kind == Kind::View);
+        make_all(client, parameters, &made).await
     }
 
-    /// Views, once all that they may read from is there.
-    pub async fn views(
+    /// Makes room for a collection that the dump does not have and its oplog tells of; what is there already is looked at as
+    /// for the others. Then it is there, unless the oplog itself makes it.
+    pub async fn admit(
         &mut self,
         client: &mut Client,
         parameters: &Restore,
-        definitions: impl Iterator<Item = &Definition>,
+        definition: &Definition,
+        becomes: Becomes,
     ) -> Result<()> {
-        let views: Vec<&Definition> = definitions.filter(|definition| definition.kind == Kind::View).collect();
-        for view in &views {
-            make(client, parameters, view).await?;
+        let decision = self.decide(client, parameters, definition).await?;
+        match (decision, becomes) {
+            (Decision::DropFirst, _) | (Decision::Use, Becomes::Renamed) => drop_collection(client, definition).await?,
+            (Decision::EmptyFirst, _) => return empty(client, definition).await,
+            (Decision::Use, _) => return Ok(()),
+            (Decision::Make, _) => {}
         }
-        check_made(client, parameters, &views).await
+        match becomes {
+            Becomes::MadeHere => make_all(client, parameters, &[definition]).await,
+            Becomes::Created | Becomes::Renamed => Ok(()),
+        }
     }
 
     async fn decide(&mut self, client: &mut Client, parameters: &Restore, definition: &Definition) -> Result<Decision> {
@@ -158,7 +168,7 @@ impl Target {
     }
 }
 
-async fn look(client: &mut Client, database: &str) -> Result<BTreeMap<String, There>> {
+pub async fn look(client: &mut Client, database: &str) -> Result<BTreeMap<String, There>> {
     let mut there = BTreeMap::new();
     let mut cursor = client.query(database, rawdoc! { "listCollections": 1 }).await?;
     while let Some(collection) = cursor.next().await? {
@@ -194,7 +204,7 @@ fn is_same(there: &RawDocument, wanted: &RawDocument) -> bool {
     within(there, wanted) && within(wanted, there)
 }
 
-async fn drop_collection(client: &mut Client, definition: &Definition) -> Result<()> {
+pub async fn drop_collection(client: &mut Client, definition: &Definition) -> Result<()> {
     let mut command = rawdoc! { "drop": definition.name.as_str() };
     append_concern(&mut command, client.hello());
     let failed = || format!("unable to drop {}", definition.namespace());
@@ -214,118 +224,6 @@ async fn empty(client: &mut Client, definition: &Definition) -> Result<()> {
         return Err(Error::Failed(format!("{}: the server refuses", failed())));
     }
     check_concern(&reply).context(failed)
-}
-
-/// A reply may say that a thing was done, but not as safely as was asked for.
-pub fn check_concern(reply: &RawDocument) -> Result<()> {
-    match reply.get_document("writeConcernError") {
-        Ok(error) => Err(ServerError::read(error)
-            .during("a command")
-            .context("it is done, but not acknowledged by a majority of the members")),
-        Err(_) => Ok(()),
-    }
-}
-
-/// The options that the collection is made with.
-fn options(made: &super::definition::Made) -> Result<RawDocumentBuf> {
-    let mut options = RawDocumentBuf::new();
-    for field in &made.options {
-        let (name, value) = field.map_err(|_| Error::Corrupt("an option cannot be read".into()))?;
-        if !NO_OPTIONS.contains(&name.as_str()) {
-            options.append(name, value);
-        }
-    }
-    Ok(options)
-}
-
-async fn make(client: &mut Client, parameters: &Restore, definition: &Definition) -> Result<()> {
-    let Some(made) = &definition.made else { return Ok(()) };
-    let failed = || format!("unable to make {}", definition.namespace());
-    let mut create = rawdoc! { "create": definition.name.as_str() };
-    for field in &options(made)? {
-        let (name, value) = field.map_err(|_| Error::Corrupt("an option cannot be read".into()))?;
-        create.append(name, value);
-    }
-    let uuid = made.uuid.filter(|_| parameters.preserve_uuid && definition.kind == Kind::Collection);
-    let reply = match uuid {
-        None => {
-            append_concern(&mut create, client.hello());
-            client.run(&definition.target, create).await.context(failed)?
-        }
-        Some(uuid) => {
-            let is_clustered = definition
-                .option("clusteredIndex")
-                .is_some_and(|index| index.as_document().is_some() || is_true(index));
-            if !is_clustered {
-                create.append(cstr!("idIndex"), id_index(&made.indexes));
-            }
-            let ui = Binary { subtype: BinarySubtype::Uuid, bytes: uuid.to_vec() };
-            let namespace = format!("{}.$cmd", definition.target);
-            let mut command = rawdoc! { "applyOps": [{ "op": "c", "ns": namespace, "ui": ui, "o": create }] };
-            append_concern(&mut command, client.hello());
-            let reply =
-                client.run("admin", command).await.context(failed).context(
-                    || "preserveUuid takes a server that has applyOps (no mongos) and a user who may run it",
-                )?;
-            super::oplog::check_applied(&reply).context(failed)?;
-            reply
-        }
-    };
-    check_concern(&reply).context(failed)
-}
-
-/// An entry of the oplog says how the index on `_id` is made, unlike a command.
-fn id_index(indexes: &[RawDocumentBuf]) -> RawDocumentBuf {
-    let found = indexes.iter().find(|index| index.get_str("name").is_ok_and(|name| name == "_id_"));
-    let Some(found) = found else { return rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" } };
-    let mut index = RawDocumentBuf::new();
-    for (name, value) in found.iter().flatten().filter(|(name, _)| name.as_str() != "ns") {
-        index.append(name, value);
-    }
-    index
-}
-
-/// A server may take an option for one that it does not know, and say nothing.
-async fn check_made(client: &mut Client, parameters: &Restore, definitions: &[&Definition]) -> Result<()> {
-    let mut there: BTreeMap<&str, BTreeMap<String, There>> = BTreeMap::new();
-    let mut ignored = Vec::new();
-    for definition in definitions {
-        let Some(made) = &definition.made else { continue };
-        if !there.contains_key(definition.target.as_str()) {
-            there.insert(&definition.target, look(client, &definition.target).await?);
-        }
-        let found = there.get(definition.target.as_str()).and_then(|database| database.get(&definition.name));
-        let Some(found) = found else {
-            return Err(Error::Failed(format!("{} is not there after it was made", definition.namespace())));
-        };
-        for (name, value) in options(made)?.iter().flatten() {
-            let is_default = !is_true(value) && value.as_bool().is_some();
-            if !is_default && !matches!(found.options.get(name.as_str()), Ok(Some(_))) {
-                ignored.push(format!("{} of {}", name.as_str(), definition.namespace()));
-            }
-        }
-        if definition.kind == Kind::View && found.kind != Kind::View {
-            // It would be a collection in a view's place.
-            drop_collection(client, definition).await?;
-        }
-        if definition.kind == Kind::Timeseries && found.kind != Kind::Timeseries {
-            return Err(Error::Unsupported(format!(
-                "{} is a time series, which this server does not make; leave it out with exclude",
-                definition.namespace()
-            )));
-        }
-    }
-    if ignored.is_empty() {
-        return Ok(());
-    }
-    let names = omitted::line(&ignored);
-    if !parameters.allow_unsupported {
-        return Err(Error::Unsupported(format!(
-            "the server ignores options: {names}; restore into one that knows them, leave them out with exclude, or set allowUnsupported"
-        )));
-    }
-    coffer_addon::warn!("NOT RESTORED: {names}");
-    Ok(())
 }
 
 /// The name of the collection that a name in the oplog is about: a time series' buckets are the time series'.
@@ -349,15 +247,5 @@ mod tests {
         assert_eq!(kept, rawdoc! { "capped": true, "size": 4096 });
         assert!(is_same(&rawdoc! { "size": 4096, "capped": true, "uuid": "x" }, &kept));
         assert!(!is_same(&rawdoc! { "capped": true }, &kept) && !is_same(&kept, &rawdoc! {}));
-    }
-
-    #[test]
-    fn the_index_on_id_is_the_dumps() {
-        let plain = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
-        assert_eq!(id_index(&[]), plain);
-        let other =
-            rawdoc! { "v": 1, "key": { "_id": 1 }, "name": "_id_", "ns": "a.b", "collation": { "locale": "fr" } };
-        let wanted = rawdoc! { "v": 1, "key": { "_id": 1 }, "name": "_id_", "collation": { "locale": "fr" } };
-        assert_eq!(id_index(&[rawdoc! { "name": "x" }, other]), wanted);
     }
 }

@@ -60,6 +60,17 @@ impl Fake {
     }
 }
 
+/// One that says nothing of its own.
+pub fn plain(version: &'static str) -> Fake {
+    Fake::new(version, |_, _| None)
+}
+
+/// The entries that are to be applied.
+pub fn entries(heard: &Heard) -> Vec<RawDocumentBuf> {
+    let array = heard.command.get_array("applyOps").expect("entries");
+    array.into_iter().map(|entry| entry.unwrap().as_document().unwrap().to_owned()).collect()
+}
+
 pub fn refusal(code: i32, name: &str, message: &str) -> RawDocumentBuf {
     rawdoc! { "ok": 0, "code": code, "codeName": name, "errmsg": message }
 }

@@ -4,22 +4,12 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 use super::numbered;
-use super::restoring::fake::{Fake, Heard, cursor, refusal};
+use super::restoring::fake::{Fake, cursor, entries, plain, refusal};
 use super::restoring::{Small, artifact, fact, restore_into};
 use bson::{RawBsonRef, RawDocumentBuf, Timestamp, rawdoc};
 use coffer_addon::testing::{self, Written};
 use coffer_addon::{Binding, Error};
 use coffer_addon_mongodb::layout::{INDEX, METADATA, PRELUDE};
-
-fn plain(version: &'static str) -> Fake {
-    Fake::new(version, |_, _| None)
-}
-
-/// The names of the commands that change something, in their order.
-fn entries(heard: &Heard) -> Vec<RawDocumentBuf> {
-    let array = heard.command.get_array("applyOps").expect("entries");
-    array.into_iter().map(|entry| entry.unwrap().as_document().unwrap().to_owned()).collect()
-}
 
 const TWO: &str = r#"[{"v":1,"key":{"_id":1},"name":"_id_","ns":"d.c"},{"v":2,"key":{"a":1},"name":"a_1"}]"#;
 
@@ -223,95 +213,6 @@ async fn whatever_an_insert_answers_counts() {
 
 fn stamp(increment: u32) -> Timestamp {
     Timestamp { time: 5, increment }
-}
-
-#[tokio::test]
-async fn an_oplog_is_applied_in_order_under_other_names() {
-    let fake = plain("7.0.1");
-    let uuid = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![7; 16] };
-    let document = |op: &str, ns: &str, o: RawDocumentBuf| {
-        rawdoc! { "ts": stamp(1), "t": 1_i64, "h": 3_i64, "v": 2, "op": op, "ns": ns, "ui": uuid.clone(), "wall": bson::DateTime::from_millis(0), "o": o }
-    };
-    let command = |ns: &str, o: RawDocumentBuf| document("c", ns, o);
-    let in_transaction = |o: RawDocumentBuf, before: u32| {
-        rawdoc! {
-            "ts": stamp(2), "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64,
-            "prevOpTime": { "ts": if before == 0 { Timestamp { time: 0, increment: 0 } } else { stamp(before) }, "t": 1_i64 }, "o": o,
-        }
-    };
-    let inner = |id: i32| rawdoc! { "op": "i", "ns": "d.c", "ui": uuid.clone(), "o": { "_id": id } };
-    let oplog = [
-        document("i", "d.c", rawdoc! { "_id": 1 }),
-        document("n", "", rawdoc! { "msg": "noop" }),
-        in_transaction(rawdoc! { "applyOps": [inner(10)], "partialTxn": true }, 0),
-        document("d", "d.c", rawdoc! { "_id": 2 }),
-        in_transaction(rawdoc! { "applyOps": [inner(11)], "prepare": true }, 3),
-        document("i", "other.c", rawdoc! { "_id": 5 }),
-        document("i", "config.transactions", rawdoc! { "_id": 5 }),
-        document("i", "d.left_out", rawdoc! { "_id": 6 }),
-        command("d.$cmd", rawdoc! { "create": "new", "idIndex": { "v": 2, "key": { "_id": 1 }, "name": "_id_" } }),
-        command("d.$cmd", rawdoc! { "createIndexes": "new", "v": 2, "key": { "x": 1 }, "name": "x_1" }),
-        command("d.$cmd", rawdoc! { "dropIndexes": "c", "index": "a_1" }),
-        command("d.$cmd", rawdoc! { "collMod": "new", "index": { "name": "x_1", "hidden": true } }),
-        in_transaction(rawdoc! { "commitTransaction": 1, "commitTimestamp": stamp(4) }, 4),
-        command("d.$cmd", rawdoc! { "renameCollection": "d.new", "to": "d.newer", "dropTarget": uuid.clone() }),
-    ];
-    let small =
-        Small::new().with("d", "c", "{}", TWO, &numbered(3)).with("d", "left_out", "{}", "[]", &[]).with_oplog(&oplog);
-    let parameters = r#"{"rename": {"d": "e"}, "exclude": ["d.left_out"], "include": ["d.*"]}"#;
-    let report = restore_into(fake.application(), parameters, small.artifacts()).await.expect("restored");
-    assert_eq!(fact(&report, "oplogEntries"), "14");
-    let applied: Vec<Vec<RawDocumentBuf>> = fake.heard("applyOps").iter().map(entries).collect();
-    let insert = |id: i32| rawdoc! { "op": "i", "ns": "e.c", "o": { "_id": id } };
-    let wanted = vec![
-        vec![insert(1), rawdoc! { "op": "d", "ns": "e.c", "o": { "_id": 2 } }],
-        vec![
-            rawdoc! { "op": "c", "ns": "e.$cmd", "o": { "create": "new", "idIndex": { "v": 2, "key": { "_id": 1 }, "name": "_id_" } } },
-        ],
-        vec![insert(10), insert(11)],
-        vec![
-            rawdoc! { "op": "c", "ns": "e.$cmd", "o": { "renameCollection": "e.new", "to": "e.newer", "dropTarget": true } },
-        ],
-    ];
-    assert_eq!(applied, wanted);
-    // What the oplog made of the indexes is made at the end.
-    let indexes = fake.heard("createIndexes");
-    let made: Vec<_> = indexes
-        .iter()
-        .map(|heard| (heard.command.get_str("createIndexes").unwrap(), heard.command.get_array("indexes").unwrap()))
-        .collect();
-    let wanted: bson::RawArrayBuf =
-        [rawdoc! { "key": { "x": 1 }, "name": "x_1", "hidden": true }].into_iter().collect();
-    assert_eq!(made, [("newer", &*wanted)]);
-}
-
-#[tokio::test]
-async fn entries_that_cannot_be_replayed_are_errors() {
-    let entry = |o: RawDocumentBuf| rawdoc! { "op": "c", "ns": "d.$cmd", "o": o };
-    let beginning = rawdoc! {
-        "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64,
-        "prevOpTime": { "ts": stamp(1), "t": 1_i64 }, "o": { "applyOps": [] },
-    };
-    for (entry, wanted) in [
-        (entry(rawdoc! { "importCollection": "c" }), "importCollection on d.c"),
-        (rawdoc! { "op": "x", "ns": "d.c", "o": {} }, "kind (x)"),
-        (rawdoc! { "op": "i", "o": {} }, "cannot be read"),
-        (entry(rawdoc! {}), "cannot be read"),
-        (beginning, "beginning"),
-    ] {
-        let small = Small::new().with("d", "c", "{}", "[]", &numbered(1)).with_oplog(&[entry]);
-        let failed = restore_into(plain("7.0.1").application(), "{}", small.artifacts()).await.expect_err(wanted);
-        assert!(failed.message().contains(wanted) && failed.message().contains("entry 1 of the oplog"), "{failed:?}");
-    }
-    // One that came to nothing is let go of.
-    let aborted = [
-        rawdoc! { "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64, "o": { "applyOps": [{ "op": "i", "ns": "d.c", "o": { "_id": 1 } }], "prepare": true } },
-        rawdoc! { "op": "c", "ns": "admin.$cmd", "lsid": { "id": 1 }, "txnNumber": 4_i64, "o": { "abortTransaction": 1 } },
-    ];
-    let fake = plain("7.0.1");
-    let small = Small::new().with("d", "c", "{}", "[]", &numbered(1)).with_oplog(&aborted);
-    restore_into(fake.application(), "{}", small.artifacts()).await.expect("restored");
-    assert!(fake.heard("applyOps").is_empty());
 }
 
 #[tokio::test]
