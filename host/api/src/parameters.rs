@@ -39,6 +39,8 @@ impl JsonSchema for Parameters {
 pub struct ParameterSchema {
     validator: jsonschema::Validator,
     properties: Map<String, Value>,
+    /// What `$ref`s are looked up in.
+    whole: Value,
     open: bool,
 }
 
@@ -58,10 +60,10 @@ impl ParameterSchema {
             Some(Value::Object(properties)) => properties.clone(),
             Some(_) => return Err(SchemaError("its \"properties\" are no object".to_owned())),
         };
-        let validator = jsonschema::validator_for(&Value::Object(schema.clone()))
-            .map_err(|error| SchemaError(error.to_string()))?;
+        let whole = Value::Object(schema.clone());
+        let validator = jsonschema::validator_for(&whole).map_err(|error| SchemaError(error.to_string()))?;
         let open = matches!(schema.get("additionalProperties"), Some(Value::Bool(true) | Value::Object(_)));
-        Ok(Self { validator, properties, open })
+        Ok(Self { validator, properties, whole, open })
     }
 
     /// Whether the Function takes a parameter of that name.
@@ -91,9 +93,35 @@ impl ParameterSchema {
         known.retain(|name, _| self.declares(name));
         let known = Value::Object(known);
         for error in self.validator.iter_errors(&known) {
-            causes.push(cause(&error));
+            causes.push(self.choice(&error).unwrap_or_else(|| cause(&error)));
         }
         causes
+    }
+
+    /// What is wrong with a parameter that has to be one of a few values, each of which has a schema of its own: the validator
+    /// would say only that none of those fits.
+    fn choice(&self, error: &jsonschema::ValidationError<'_>) -> Option<Cause> {
+        let path = error.instance_path().as_str();
+        let schema = self.properties.get(path.strip_prefix('/')?)?;
+        let mut values = Vec::new();
+        self.values(schema, &mut values)?;
+        Some(Cause::new(dotted(path), format!("{} is none of {}", error.instance(), values.join(", "))))
+    }
+
+    /// The values that a schema allows; none where it allows others, too.
+    fn values(&self, schema: &Value, values: &mut Vec<String>) -> Option<()> {
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            return self.values(self.whole.pointer(reference.strip_prefix('#')?)?, values);
+        }
+        if let Some(value) = schema.get("const") {
+            values.push(value.to_string());
+        } else if let Some(all) = schema.get("enum").and_then(Value::as_array) {
+            values.extend(all.iter().map(Value::to_string));
+        } else {
+            let each = ["oneOf", "anyOf"].into_iter().find_map(|key| schema.get(key)?.as_array())?;
+            each.iter().try_for_each(|one| self.values(one, values))?;
+        }
+        Some(())
     }
 
     /// The refusal of a parameter that the Function does not declare.
@@ -158,10 +186,15 @@ mod tests {
                 "database": {"type": "string"},
                 "jobs": {"type": "integer", "minimum": 1, "default": 4},
                 "schema": {"type": ["string", "null"], "default": null},
+                "format": {"enum": ["plain", "custom"]},
+                "consistency": {"$ref": "#/$defs/Consistency", "default": "auto"},
                 "rules": {"type": "array", "items": {
                     "type": "object", "properties": {"column": {"type": "string"}}, "additionalProperties": false,
                 }},
             },
+            "$defs": {"Consistency": {"oneOf": [
+                {"type": "string", "const": "auto"}, {"type": "string", "enum": ["oplog", "none"], "description": "Both."},
+            ]}},
         });
         ParameterSchema::new(schema.as_object().unwrap()).unwrap()
     }
@@ -173,7 +206,7 @@ mod tests {
     #[test]
     fn good_parameters_pass() {
         assert_eq!(check(json!({"database": "shop", "jobs": 2, "rules": [{"column": "a"}]})), Vec::<String>::new());
-        assert_eq!(schema().defaults().collect::<Vec<_>>(), [("jobs", &json!(4))]);
+        assert_eq!(schema().defaults().collect::<Vec<_>>(), [("consistency", &json!("auto")), ("jobs", &json!(4))]);
     }
 
     #[test]
@@ -189,6 +222,15 @@ mod tests {
                 "database: required, and not given (set database)",
             ]
         );
+    }
+
+    #[test]
+    fn a_choice_is_told_with_what_there_is_to_choose_from() {
+        assert_eq!(check(json!({"database": "shop", "consistency": "none", "format": "plain"})), Vec::<String>::new());
+        let causes = check(json!({"database": "shop", "consistency": "never", "format": 5}));
+        let wanted =
+            [r#"consistency: "never" is none of "auto", "oplog", "none""#, r#"format: 5 is none of "plain", "custom""#];
+        assert_eq!(causes, wanted);
     }
 
     #[test]
