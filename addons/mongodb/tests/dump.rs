@@ -163,6 +163,8 @@ async fn parameters_choose_what_is_dumped() {
         (query("{"), "that of"),
         (format!(r#"{{"query": {{"{database}.none": "{{}}"}}, "databases": ["{database}"]}}"#), "no collection"),
         (r#"{"databases": ["not_there"]}"#.into(), "there is no not_there"),
+        (r#"{"include": ["nobody.*"]}"#.into(), "include: no collection is named like nobody.*"),
+        (r#"{"exclude": ["*"]}"#.into(), "exclude: it leaves nothing to dump"),
         (r#"{"databases": ["local"]}"#.into(), "each member's own"),
         (r#"{"schemaOnly": true, "dataOnly": true}"#.into(), "set one of them"),
     ] {

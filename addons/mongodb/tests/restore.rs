@@ -10,6 +10,10 @@ mod replayed;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;
+#[path = "restoring/series.rs"]
+mod series;
+#[path = "restoring/silent.rs"]
+mod silent;
 
 use bson::{RawDocumentBuf, rawdoc};
 use coffer_addon::Error;
@@ -247,6 +251,9 @@ async fn only_what_is_asked_for_is_restored() {
         for (parameters, wanted) in [
             (renamed("nobody", "x"), "no database nobody"),
             (r#"{"include": ["*.zzz"]}"#.into(), "no collection like *.zzz"),
+            (r#"{"exclude": ["*"]}"#.into(), "exclude: it leaves nothing"),
+            (renamed(&database, "a\\nb"), "cannot be the name"),
+            (r#"{"usersAndRoles": true}"#.into(), "usersAndRoles: the dump has no users"),
             (renamed(&database, "admin"), "cannot be the name"),
             (renamed(&database, "a/b"), "cannot be the name"),
             (r#"{"usersAndRoles": true, "rename": {"a": "b"}}"#.into(), "does not go with rename"),
@@ -354,10 +361,21 @@ async fn an_option_that_the_server_ignores_is_told() {
         matches!(&refused, Err(Error::Unsupported(text)) if text.contains(&format!("capped of {database}.c")) && text.contains("allowUnsupported")),
         "{refused:?}"
     );
+    // What the error says can be done at once: nothing is in the way.
+    assert!(client(server).collections(&database).unwrap().is_empty());
     coffer_addon::testing::logged();
-    restore(server, r#"{"allowUnsupported": true, "drop": true}"#, small.artifacts()).await.expect("restored");
+    restore(server, r#"{"allowUnsupported": true}"#, small.artifacts()).await.expect("restored");
     assert!(coffer_addon::testing::logged().iter().any(|(_, line)| line.starts_with("NOT RESTORED: capped")));
     assert_eq!(client(server).documents(&database, "c").unwrap(), numbered(3));
+    let (database, view) = (name(), r#"{"viewOn":"c","pipeline":[]}"#);
+    let small = Small::new().with(&database, "v", view, "[]", &[]).with(&database, "c", "{}", "[]", &numbered(3));
+    for files in [small.artifacts(), small.without_index()] {
+        let refused = restore(server, "{}", files.clone()).await;
+        assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("viewOn of")), "{refused:?}");
+        assert!(client(server).collections(&database).unwrap().is_empty());
+        restore(server, r#"{"allowUnsupported": true}"#, files).await.expect("restored");
+        client(server).drop_database(&database).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::parameters::Dump;
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::parameters::Patterns;
-use coffer_addon::{Context as _, Error, Result};
+use coffer_addon::{Context as _, Error, Result, omitted};
 use std::collections::BTreeSet;
 
 /// The server's own databases, which are dumped only when they are named.
@@ -85,6 +85,8 @@ pub struct Selection<'a> {
     pub databases: Vec<String>,
     include: &'a Patterns,
     exclude: &'a Patterns,
+    /// Users and roles are dumped beside it: they may be all there is.
+    may_be_empty: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -121,7 +123,12 @@ impl<'a> Selection<'a> {
             databases.dedup();
             databases
         };
-        Ok(Selection { databases, include: &parameters.include, exclude: &parameters.exclude })
+        Ok(Selection {
+            databases,
+            include: &parameters.include,
+            exclude: &parameters.exclude,
+            may_be_empty: parameters.users_and_roles,
+        })
     }
 
     fn has(&self, namespace: &str) -> bool {
@@ -142,11 +149,17 @@ pub async fn identities(client: &mut Client, parameters: &Dump) -> Result<BTreeS
 /// All that is selected, by database and name, with its size.
 pub async fn read(client: &mut Client, selection: &Selection<'_>) -> Result<Vec<Found>> {
     let (mut all, seen) = listed(client, selection).await?;
-    for (parameter, patterns) in [("include", selection.include), ("exclude", selection.exclude)] {
-        let idle = patterns.without_match(&seen);
-        if !idle.is_empty() {
-            coffer_addon::warn!("{parameter}: nothing matches {}", idle.join(", "));
-        }
+    // What was meant would not be in the backup.
+    let idle = selection.include.without_match(&seen);
+    if !idle.is_empty() {
+        return Err(Error::InvalidParameter(format!("include: no collection is named like {}", omitted::line(idle))));
+    }
+    let idle = selection.exclude.without_match(&seen);
+    if !idle.is_empty() {
+        coffer_addon::warn!("exclude: no collection is named like {}", omitted::line(idle));
+    }
+    if all.is_empty() && !seen.is_empty() && !selection.may_be_empty {
+        return Err(Error::InvalidParameter("exclude: it leaves nothing to dump".into()));
     }
     all.sort_by(|a, b| (&a.database, &a.name).cmp(&(&b.database, &b.name)));
     for found in &mut all {
@@ -163,6 +176,7 @@ async fn listed(client: &mut Client, selection: &Selection<'_>) -> Result<(Vec<F
         for found in listed.iter().filter(|found| !is_servers_own(database, &found.name)) {
             let namespace = found.namespace();
             if selection.has(&namespace) {
+                check_folder(database)?;
                 all.push(found.clone());
             }
             seen.push(namespace);
@@ -171,14 +185,26 @@ async fn listed(client: &mut Client, selection: &Selection<'_>) -> Result<(Vec<F
     Ok((all, seen))
 }
 
+/// A database's name is that of a folder, and stands there for itself.
+fn check_folder(database: &str) -> Result<()> {
+    if database.contains(|c: char| c.is_control() || matches!(c, '/' | '\\')) {
+        return Err(Error::Unsupported(format!(
+            "database {database:?} has a character in its name that no folder of a dump can have; leave it out with databases or exclude"
+        )));
+    }
+    Ok(())
+}
+
 /// The collections of users and roles that are there.
 pub async fn users_and_roles(client: &mut Client) -> Result<Vec<Found>> {
     let mut all = list(client, "admin", None).await?;
     all.retain(|found| USERS_AND_ROLES.contains(&found.name.as_str()));
     if client.version().is_ferretdb() && all.iter().all(|found| found.name != "system.users") {
-        return Err(Error::Unsupported(
-            "usersAndRoles: the server keeps its users where no client can read them; FerretDB 2 has them as PostgreSQL's".into(),
-        ));
+        let version = client.version();
+        return Err(Error::Unsupported(format!(
+            "usersAndRoles: {version} keeps its users where no client can read them; FerretDB 1 has them in its own storage, FerretDB 2 as \
+             PostgreSQL's roles"
+        )));
     }
     for found in &mut all {
         describe(client, found).await?;

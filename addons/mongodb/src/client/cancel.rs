@@ -2,12 +2,13 @@
 //! go with them. Where the server has no sessions, there are cursors to kill; an operation that is under way there goes on
 //! until the server sees that its client has hung up.
 
+use super::pulse::{Pulse, watched};
 use super::{Client, Login, ServerError, session_id};
 use bson::rawdoc;
 use coffer_addon::{Application, Error, Result, stop};
 use futures::lock::Mutex;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A server's cursor: database, collection, id.
@@ -27,6 +28,7 @@ pub(super) struct Registry {
     sessions: stop::Sessions<u32>,
     last: Rc<Cell<u32>>,
     underway: Rc<RefCell<BTreeMap<u32, Underway>>>,
+    pub pulse: Pulse,
 }
 
 /// A connection's place in the [`Registry`], for as long as it lives.
@@ -42,6 +44,11 @@ impl Registry {
         let underway = Underway { endpoint: endpoint.map(String::from), ..Underway::default() };
         self.underway.borrow_mut().insert(key, underway);
         Open { open: self.sessions.open(key), registry: self.clone() }
+    }
+
+    /// Those that there are connections to.
+    pub fn endpoints(&self) -> BTreeSet<Option<String>> {
+        self.underway.borrow().values().map(|underway| underway.endpoint.clone()).collect()
     }
 }
 
@@ -81,7 +88,8 @@ type Killers = RefCell<BTreeMap<Option<String>, Rc<Killer>>>;
 /// None until it is connected.
 type Killer = Mutex<Option<Client>>;
 
-/// Does `work`, and ends all that the connections of `login` have under way when the run is asked to stop before it is done.
+/// Does `work`, and ends all that the connections of `login` have under way when the run is asked to stop before it is done. A
+/// server that no longer answers ends it, too.
 pub async fn stoppable<T>(
     application: &Application,
     login: &Login,
@@ -89,6 +97,7 @@ pub async fn stoppable<T>(
 ) -> Result<T> {
     let killers = Killers::default();
     let sessions = &login.registry.sessions;
+    let work = watched(application, login, work);
     sessions.end_when_cancelled(work, async |key| end(application, login, &killers, key).await).await
 }
 

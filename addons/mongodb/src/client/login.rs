@@ -131,8 +131,8 @@ impl Login {
     }
 
     /// A connection of which no more is known than what the server says of itself: no login.
-    pub(super) async fn greet(&self, application: &Application, endpoint: &str) -> Result<Hello> {
-        let greet = async { self.greet_over(application.connect(Some(endpoint)).await?).await };
+    pub(super) async fn greet(&self, application: &Application, endpoint: Option<&str>) -> Result<Hello> {
+        let greet = async { self.greet_over(application.connect(endpoint).await?).await };
         let (_, hello) = self.in_time(greet).await?;
         Ok(hello)
     }
@@ -268,7 +268,8 @@ impl Client {
     }
 
     async fn over(connection: Connection, login: &Login, open: Open) -> Result<Self> {
-        let (wire, hello) = login.greet_over(connection).await?;
+        let (mut wire, hello) = login.greet_over(connection).await?;
+        wire.watch(login.registry.pulse.clone());
         let version = Version { engine: Engine::MongoDb, number: 0, text: String::new() };
         let (running, session, stream, count) = (String::new(), None, None, 0);
         let mut client = Client { wire, hello, version, session, running, stream, count, open };

@@ -105,7 +105,7 @@ impl Members {
     /// Asks these endpoints.
     pub async fn ask_endpoints(application: &Application, login: &Login, endpoints: Vec<String>) -> Self {
         let asked = stream::iter(endpoints).map(async |endpoint| {
-            let said = login.greet(application, &endpoint).await;
+            let said = login.greet(application, Some(&endpoint)).await;
             Member { endpoint, said }
         });
         Members(asked.buffered(AT_ONCE).collect().await)

@@ -12,6 +12,7 @@ mod error;
 mod hello;
 mod login;
 pub mod members;
+mod pulse;
 mod scram;
 mod version;
 mod wire;

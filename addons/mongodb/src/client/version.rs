@@ -40,6 +40,11 @@ impl Version {
         self.number >= number
     }
 
+    /// Whether the buckets of time series are in no collection of their own, and `rawData` is how to get at them.
+    pub fn has_raw_series(&self) -> bool {
+        !self.is_ferretdb() && self.is_since(80_300)
+    }
+
     pub fn is_ferretdb(&self) -> bool {
         matches!(self.engine, Engine::FerretDb(_))
     }

@@ -5,6 +5,7 @@
 //! be held whole: what is left of it can be taken piece by piece, so that a batch of 16 MB takes the memory of a document.
 
 use super::batch::corrupt;
+use super::pulse::Pulse;
 use bson::raw::RawDocumentBuf;
 use coffer_addon::{Connection, Error, Result};
 
@@ -41,11 +42,17 @@ pub(super) struct Wire {
     large: Vec<u8>,
     /// A request is sent in part, or its reply has not begun: nobody can tell what comes next.
     is_torn: bool,
+    pulse: Pulse,
 }
 
 impl Wire {
     pub fn new(connection: Connection) -> Self {
-        Wire { connection, request: 0, left: 0, held: 0, large: Vec::new(), is_torn: false }
+        Wire { connection, request: 0, left: 0, held: 0, large: Vec::new(), is_torn: false, pulse: Pulse::default() }
+    }
+
+    /// From now on it waits for the server only as long as that makes sense.
+    pub fn watch(&mut self, pulse: Pulse) {
+        self.pulse = pulse;
     }
 
     /// Whether a request was given up in the middle, or something went wrong with its reply.
@@ -70,17 +77,18 @@ impl Wire {
         for (place, field) in head.chunks_mut(4).zip(fields) {
             place.copy_from_slice(&field.to_le_bytes());
         }
-        self.connection.write(&head).await?;
-        self.connection.write(document).await?;
+        let Wire { connection, pulse, .. } = self;
+        pulse.alive(connection.write(&head)).await?;
+        pulse.alive(connection.write(document)).await?;
         if let Some((name, documents)) = sequence {
             let mut head = vec![1];
             head.extend(i32::try_from(size).unwrap_or(i32::MAX).to_le_bytes());
             head.extend(name.as_bytes());
             head.push(0);
-            self.connection.write(&head).await?;
-            self.connection.write(documents).await?;
+            pulse.alive(connection.write(&head)).await?;
+            pulse.alive(connection.write(documents)).await?;
         }
-        self.connection.send().await
+        pulse.alive(connection.send()).await
     }
 
     /// Receives how the reply begins, and gives the length of its document.
@@ -126,7 +134,7 @@ impl Wire {
     /// Receives more behind [`Wire::ready`].
     pub async fn more(&mut self) -> Result<()> {
         self.release();
-        match self.connection.fill().await? {
+        match self.pulse.alive(self.connection.fill()).await? {
             0 => Err(Error::Unavailable("the server closed the connection".into())),
             _ => Ok(()),
         }

@@ -47,9 +47,7 @@ impl Accounts {
         let all = self.0.take();
         let documents = |of: Of| all.get(&of).filter(|bytes| !bytes.is_empty());
         if documents(Of::Users).is_none() && documents(Of::Roles).is_none() {
-            return Err(Error::InvalidParameter(
-                "usersAndRoles: the dump has no users and no roles; make it with them, or restore without".into(),
-            ));
+            return Err(super::run::no_accounts());
         }
         if let Some(versions) = documents(Of::Version) {
             check_schema(versions)?;

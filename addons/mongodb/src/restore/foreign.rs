@@ -76,6 +76,11 @@ pub async fn restore<'a>(run: &'a Run<'a>, leader: &mut Client, first: Incoming)
         }
     }
     oplog = oplog.or(foreign.shelf.found_oplog().map(|oplog| (oplog, None)));
+    if foreign.shelf.was_ours && foreign.shelf.index.is_none() {
+        return Err(Error::Corrupt(format!(
+            "{INDEX} did not come, which dumps of mongodb-dump have: this one is not whole; take all of its files"
+        )));
+    }
     foreign.shelf.check_pairs()?;
     run.check_names()?;
     foreign.finish_loads(run, leader, &mut loads).await?;
@@ -157,9 +162,6 @@ impl Foreign {
     /// What the index says, where there is one, though it came late.
     fn check_index(&self, run: &Run<'_>) -> Result<()> {
         let Some(index) = &self.shelf.index else {
-            if self.shelf.is_ours {
-                return Err(Error::Corrupt(format!("{INDEX} did not come: the dump is not whole")));
-            }
             coffer_addon::info!("the dump has no {INDEX}: nothing says whether what was restored is all of it");
             return Ok(());
         };
@@ -192,6 +194,8 @@ struct Shelf {
     left_out: BTreeSet<String>,
     seen: BTreeSet<String>,
     index: Option<Index>,
+    /// It is a dump of ours, which has an index.
+    was_ours: bool,
     /// It comes from a dump of ours, which may be under way, and ends with its index.
     is_ours: bool,
     /// Metadata comes before any documents, or there is none: documents are read as they come.
@@ -211,7 +215,8 @@ impl Shelf {
         let (prefix, database) = folder.rsplit_once('/').unwrap_or(("", folder));
         if file == PRELUDE {
             let text = incoming.read_all(MAX_PRELUDE).await?;
-            self.is_ours = is_first && is_ours(&text);
+            self.was_ours = is_ours(&text);
+            self.is_ours = is_first && self.was_ours;
             return Ok(Put::Nothing);
         }
         if file == INDEX {
@@ -256,7 +261,7 @@ impl Shelf {
         let key = format!("{database}/{file}");
         if self.left_out.contains(&key) {
             drain(&mut incoming).await?;
-        } else if let Some(definition) = self.definitions.remove(&key) {
+        } else if let Some(definition) = self.definition_of(&key, database, &collection) {
             // All metadata comes first: whoever waits for more may wait for ever.
             self.is_live |= self.data.is_empty();
             return Ok(Put::Documents(definition, incoming));
@@ -269,6 +274,12 @@ impl Shelf {
             self.data.insert(key, incoming);
         }
         Ok(Put::Nothing)
+    }
+
+    /// Of a file with documents, by its name.
+    fn definition_of(&mut self, key: &str, database: &str, collection: &str) -> Option<Definition> {
+        let buckets = layout::data_name(database, &format!("{BUCKETS}{collection}"));
+        self.definitions.remove(key).or_else(|| self.definitions.remove(&buckets))
     }
 
     async fn documents_alone(
@@ -317,7 +328,20 @@ impl Shelf {
             return Ok(Put::Nothing);
         }
         if kind == Kind::View {
+            // mongodump --viewsAsCollections: the view has them of what it reads.
+            if let Some(mut data) = self.data.remove(&key) {
+                drain(&mut data).await?;
+                coffer_addon::info!("{key} is not restored: {} is a view", definition.namespace());
+            }
+            self.left_out.insert(key);
             return Ok(Put::View(definition));
+        }
+        // Servers from 8.3 on have no collection for the buckets, and mongodump names their file like the series.
+        let plain = layout::data_name(database, &name);
+        if kind == Kind::Timeseries
+            && let Some(data) = self.data.remove(&plain)
+        {
+            return Ok(Put::Documents(definition, data));
         }
         if let Some(data) = self.data.remove(&key) {
             return Ok(Put::Documents(definition, data));
@@ -364,7 +388,10 @@ impl Shelf {
 
     fn too_many(&self) -> Error {
         let names = omitted::line(self.data.keys());
-        Error::Corrupt(format!("the metadata of too many files did not come: {names}"))
+        Error::Unsupported(format!(
+            "the {METADATA} of more than {HELD} files did not come, and no more can be open: is the dump whole? Where names lie within \
+             each other (a, a.c, a.c.c and so on), it may come behind all of theirs; make an archive of it then (mongodump --archive): {names}"
+        ))
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Filling {
     /// Whether the server may remove documents by itself.
     pub may_shrink: bool,
     in_order: bool,
+    /// The documents are buckets, which the collection shows only to those who ask for them.
+    raw: bool,
     head: RawDocumentBuf,
     pub read: RefCell<Data>,
     pub inserted: Cell<u64>,
@@ -60,6 +62,8 @@ pub struct Loader<'a> {
     pub problems: &'a Problems,
     pub tally: Tally,
     hello: Hello,
+    /// Buckets of time series go into the series itself.
+    has_raw_series: bool,
     /// Of the least that a server takes and we want.
     limit: usize,
     budget: Budget,
@@ -69,10 +73,12 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub fn new(hello: &Hello, problems: &'a Problems, expected: Option<u64>, jobs: usize) -> Loader<'a> {
+    pub fn new(leader: &Client, problems: &'a Problems, expected: Option<u64>, jobs: usize) -> Loader<'a> {
         let (sender, receiver) = mpsc::unbounded();
+        let hello = leader.hello();
         Loader {
             problems,
+            has_raw_series: leader.version().has_raw_series(),
             tally: Tally::new(expected),
             hello: hello.clone(),
             limit: BATCH.min(hello.max_message.saturating_sub(HEAD)),
@@ -83,19 +89,30 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The collection on the server that has its documents.
+    fn collection(&self, definition: &Definition) -> String {
+        if self.has_raw_series { definition.name.clone() } else { definition.data() }
+    }
+
     /// Begins to fill a collection from a file.
     pub fn fill(&self, definition: &Definition, file: &str) -> Rc<Filling> {
         let has = |option: &str| definition.option(option).is_some();
         let in_order = definition.is_capped();
-        let mut head = rawdoc! { "insert": definition.data(), "ordered": in_order || !self.problems.collects() };
+        let collection = self.collection(definition);
+        let mut head = rawdoc! { "insert": collection.as_str(), "ordered": in_order || !self.problems.collects() };
         // Documents may be older than the rule that they break. It takes a privilege, so it is asked for only where there is one.
         if definition.kind != Kind::Timeseries && (has("validator") || has("encryptedFields")) {
             head.append(cstr!("bypassDocumentValidation"), true);
         }
+        let raw = definition.kind == Kind::Timeseries && self.has_raw_series;
+        if raw {
+            head.append(cstr!("rawData"), true);
+        }
         append_concern(&mut head, &self.hello);
         let filling = Rc::new(Filling {
             database: definition.target.clone(),
-            collection: definition.data(),
+            collection,
+            raw,
             file: file.into(),
             expected: definition.expected.clone(),
             // Documents with a time to live go as soon as they are there, by an option or, in a collection that was there
@@ -252,7 +269,7 @@ impl<'a> Loader<'a> {
 
     /// What was read of a collection against what the dump's index says, which came later.
     pub fn check_against(&self, definition: &Definition, expected: &Data) -> Result<()> {
-        let (database, collection) = (&definition.target, definition.data());
+        let (database, collection) = (&definition.target, self.collection(definition));
         let fillings = self.fillings.borrow();
         let found = fillings.iter().find(|filling| filling.database == *database && filling.collection == collection);
         let missing = || Error::Corrupt(format!("{} did not come: the dump is not whole", expected.file));
@@ -265,7 +282,7 @@ impl<'a> Loader<'a> {
         let fillings = self.fillings.borrow().clone();
         for filling in &fillings {
             let (name, inserted) = (format!("{}.{}", filling.database, filling.collection), filling.inserted.get());
-            let count = count(client, &filling.database, &filling.collection, inserted).await?;
+            let count = count(client, filling, inserted).await?;
             if count < inserted && filling.may_shrink {
                 coffer_addon::warn!("{name} has {count} of {inserted} documents: the server removes them by itself");
             } else if count != inserted {
@@ -296,8 +313,9 @@ impl Batch {
 
 /// How many documents a collection has. What the server knows without looking is right in a collection that is new, but not
 /// with FerretDB, where it is an estimate.
-async fn count(client: &mut Client, database: &str, collection: &str, expected: u64) -> Result<u64> {
-    if !client.version().is_ferretdb() {
+async fn count(client: &mut Client, filling: &Filling, expected: u64) -> Result<u64> {
+    let (database, collection) = (filling.database.as_str(), filling.collection.as_str());
+    if !client.version().is_ferretdb() && !filling.raw {
         let reply = client.run(database, rawdoc! { "count": collection }).await?;
         if number(&reply, "n") == Some(expected) {
             return Ok(expected);
@@ -305,8 +323,11 @@ async fn count(client: &mut Client, database: &str, collection: &str, expected: 
     }
     let pipeline = [rawdoc! { "$group": { "_id": 1, "n": { "$sum": 1_i64 } } }];
     let pipeline: bson::raw::RawArrayBuf = pipeline.into_iter().collect();
-    let mut cursor =
-        client.query(database, rawdoc! { "aggregate": collection, "pipeline": pipeline, "cursor": {} }).await?;
+    let mut command = rawdoc! { "aggregate": collection, "pipeline": pipeline, "cursor": {} };
+    if filling.raw {
+        command.append(cstr!("rawData"), true);
+    }
+    let mut cursor = client.query(database, command).await?;
     let count = cursor.next().await?.and_then(|reply| number(reply, "n")).unwrap_or_default();
     cursor.close().await?;
     Ok(count)

@@ -79,7 +79,8 @@ async fn open(inbox: &Inbox) -> Result<Input> {
 
 fn check_parameters(parameters: &Restore) -> Result<()> {
     for target in parameters.rename.values() {
-        let is_wrong = target.is_empty() || target.len() > 63 || target.contains(['/', '\\', '.', ' ', '"', '$', '\0']);
+        let is_wrong = |c: char| matches!(c, '/' | '\\' | '.' | ' ' | '"' | '$') || c.is_control();
+        let is_wrong = target.is_empty() || target.len() > 63 || target.contains(is_wrong);
         if is_wrong || matches!(target.as_str(), "admin" | "config" | "local") {
             return Err(Error::InvalidParameter(format!("rename: {target:?} cannot be the name of a database")));
         }
@@ -102,7 +103,7 @@ async fn restore_all(application: &Application, login: &Login, inbox: &Inbox, pa
         _ => None,
     };
     let jobs = parameters.jobs.up_to(usize::MAX);
-    let run = Run::new(inbox, parameters, Loader::new(leader.hello(), &problems, expected, jobs));
+    let run = Run::new(inbox, parameters, Loader::new(&leader, &problems, expected, jobs));
     let mut clients = Vec::new();
     while clients.len() < jobs {
         clients.push(connect().await?);

@@ -14,7 +14,7 @@ use super::run::Run;
 use super::strangers::Strangers;
 use super::target::{Becomes, Target, logical};
 use crate::client::{Client, code};
-use crate::layout::BUCKETS;
+use crate::layout::{BUCKETS, Kind};
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result};
@@ -123,6 +123,23 @@ impl<'a> Replay<'a> {
             return Err(Error::Corrupt(format!(
                 "it does not say which document of {database}.{collection} it is about: it has no _id"
             )));
+        }
+        let is_buckets = collection.starts_with(BUCKETS);
+        match self.strangers.kind(database, collection) {
+            // Servers before 8.3 and those since keep the buckets in different places, and neither knows the other's entries.
+            Some(Kind::Timeseries) if !is_buckets || self.client.version().has_raw_series() => {
+                return Err(Error::Unsupported(format!(
+                    "it was written to time series {database}.{} during the dump, which can be replayed from servers before MongoDB 8.3 \
+                     and into such only; leave it out with exclude, or leave the oplog out with replayOplog",
+                    logical(collection)
+                )));
+            }
+            // It had gone when the dump listed the collections.
+            None if is_buckets => {
+                self.skipped += 1;
+                return Ok(());
+            }
+            _ => {}
         }
         self.meet((database, collection), without_options(entry), Becomes::MadeHere).await?;
         let namespace = format!("{}.{collection}", self.parameters.target(database));

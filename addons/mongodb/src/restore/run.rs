@@ -9,10 +9,10 @@ use super::oplog::Replay;
 use super::parameters::Restore;
 use super::target::Target;
 use crate::client::Client;
-use crate::layout::{Data, OPLOG};
+use crate::layout::{Data, Kind, OPLOG};
 use coffer_addon::{Error, Inbox, Incoming, Result, omitted};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Artifacts that are read side by side: each has two buffers, which grow with its documents to 32 MiB and more, and two such
 /// do not fit into a component's memory. What keeps the connections busy is the batches.
@@ -28,9 +28,11 @@ pub struct Run<'a> {
     /// Collections of the dump that are none of the restore's.
     left_out: RefCell<BTreeSet<String>>,
     /// Those that are restored, by their names in the dump.
-    pub known: RefCell<BTreeSet<(String, String)>>,
+    pub known: RefCell<BTreeMap<(String, String), Kind>>,
     /// All collections of the dump, for parameters that name some.
     seen: RefCell<BTreeSet<(String, String)>>,
+    /// Whether there are users or roles in it.
+    has_accounts: Cell<bool>,
     pub replayed: Cell<Option<u64>>,
     /// What was read of the oplog.
     oplog: RefCell<Option<Data>>,
@@ -48,6 +50,7 @@ impl<'a> Run<'a> {
             left_out: RefCell::default(),
             known: RefCell::default(),
             seen: RefCell::default(),
+            has_accounts: Cell::new(false),
             replayed: Cell::new(None),
             oplog: RefCell::default(),
         }
@@ -58,6 +61,9 @@ impl<'a> Run<'a> {
         let name = super::target::logical(collection);
         self.seen.borrow_mut().insert((database.into(), name.into()));
         let fate = fate(database, collection);
+        if matches!(fate, Fate::Accounts(Of::Users | Of::Roles)) {
+            self.has_accounts.set(true);
+        }
         let leave_out = || self.left_out.borrow_mut().insert(format!("{database}.{name}"));
         match fate {
             Fate::Restored if !self.parameters.selects(database, name) => {
@@ -75,7 +81,7 @@ impl<'a> Run<'a> {
 
     /// A collection that is restored.
     pub fn note(&self, definition: &Definition) {
-        self.known.borrow_mut().insert((definition.database.clone(), definition.name.clone()));
+        self.known.borrow_mut().insert((definition.database.clone(), definition.name.clone()), definition.kind);
         self.databases.borrow_mut().insert(definition.target.clone());
         self.indexes.add(definition);
         self.loader.tally.add_table();
@@ -110,6 +116,15 @@ impl<'a> Run<'a> {
                 "include: the dump has no collection like {}",
                 unmatched.join(", ")
             )));
+        }
+        let is_wanted = |(database, name): &(String, String)| {
+            fate(database, name) == Fate::Restored && self.parameters.selects(database, name)
+        };
+        if self.parameters.is_filtered() && !self.parameters.users_and_roles && !seen.iter().any(is_wanted) {
+            return Err(Error::InvalidParameter("exclude: it leaves nothing of the dump to restore".into()));
+        }
+        if self.parameters.users_and_roles && !self.has_accounts.get() {
+            return Err(no_accounts());
         }
         // A copy leaves them out of the dump already.
         let unmatched = self.parameters.exclude.without_match(&names);
@@ -193,6 +208,13 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// Asked for, and not there.
+pub fn no_accounts() -> Error {
+    Error::InvalidParameter(
+        "usersAndRoles: the dump has no users and no roles; make it with them, or restore without".into(),
+    )
 }
 
 /// To its end, so that it is known to be whole.

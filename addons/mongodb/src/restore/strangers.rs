@@ -7,28 +7,37 @@ use super::target::{Becomes, Target, logical};
 use crate::client::Client;
 use crate::layout::Kind;
 use coffer_addon::{Context as _, Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub struct Strangers<'a> {
     target: &'a mut Target,
     /// Those of the dump and those that were met, by their names in the dump.
-    known: BTreeMap<String, BTreeSet<String>>,
+    known: BTreeMap<String, BTreeMap<String, Kind>>,
     /// By their names on the server, those in the dump.
     databases: BTreeMap<String, String>,
 }
 
 impl<'a> Strangers<'a> {
-    pub fn new(target: &'a mut Target, parameters: &Restore, restored: &BTreeSet<(String, String)>) -> Strangers<'a> {
+    pub fn new(
+        target: &'a mut Target,
+        parameters: &Restore,
+        restored: &BTreeMap<(String, String), Kind>,
+    ) -> Strangers<'a> {
         let mut strangers = Strangers { target, known: BTreeMap::new(), databases: BTreeMap::new() };
-        for (database, collection) in restored {
+        for ((database, collection), kind) in restored {
             strangers.databases.insert(parameters.target(database).into(), database.clone());
-            strangers.add(database, collection);
+            strangers.add(database, collection, *kind);
         }
         strangers
     }
 
     pub fn knows(&self, database: &str, collection: &str) -> bool {
-        self.known.get(database).is_some_and(|collections| collections.contains(logical(collection)))
+        self.kind(database, collection).is_some()
+    }
+
+    /// What it is, where it is known.
+    pub fn kind(&self, database: &str, collection: &str) -> Option<Kind> {
+        self.known.get(database)?.get(logical(collection)).copied()
     }
 
     /// One of them, before anything of it is applied.
@@ -57,11 +66,11 @@ impl<'a> Strangers<'a> {
         let definition = Definition::new(parameters, database, collection, kind, Some(made));
         let admitted = self.target.admit(client, parameters, &definition, becomes).await;
         admitted.context(|| format!("{database}.{collection}, which is not in the dump and was made during it"))?;
-        self.add(database, collection);
+        self.add(database, collection, kind);
         Ok(())
     }
 
-    fn add(&mut self, database: &str, collection: &str) {
-        self.known.entry(database.into()).or_default().insert(collection.into());
+    fn add(&mut self, database: &str, collection: &str, kind: Kind) {
+        self.known.entry(database.into()).or_default().insert(collection.into(), kind);
     }
 }

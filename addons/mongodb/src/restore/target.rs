@@ -12,9 +12,6 @@ use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result, omitted};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// From this version on the buckets of time series are in no collection of their own.
-const WITHOUT_BUCKETS: u32 = 80_300;
-
 /// A collection on the server.
 #[derive(Clone, Debug)]
 pub struct There {
@@ -104,14 +101,6 @@ impl Target {
 
     async fn decide(&mut self, client: &mut Client, parameters: &Restore, definition: &Definition) -> Result<Decision> {
         let name = definition.namespace();
-        let version = client.version();
-        if definition.kind == Kind::Timeseries && !version.is_ferretdb() && version.is_since(WITHOUT_BUCKETS) {
-            return Err(Error::Unsupported(format!(
-                "{name} is a time series, and {version} has no collection {} to put the dump's documents into, as servers before 8.3 \
-                 do; leave it out with exclude, or restore into one of those",
-                definition.data()
-            )));
-        }
         if !self.databases.contains_key(&definition.target) {
             let there = look(client, &definition.target).await?;
             self.databases.insert(definition.target.clone(), there);

@@ -126,6 +126,35 @@ async fn a_foreign_directory_has_its_own_ways_to_be_damaged() {
 }
 
 #[tokio::test]
+async fn a_dump_of_ours_without_its_index_is_not_whole() {
+    let database = name();
+    let small = Small::new().with(&database, "c", "{}", "[]", &numbered(3));
+    let mut files = small.without_index();
+    let prelude = r#"{"ServerVersion":"7.0.1","ToolVersion":"coffer 1.0.0"}"#;
+    files.push(artifact("prelude.json", prelude));
+    for prefix in ["", "var/dump/"] {
+        let mut files = files.clone();
+        files.iter_mut().for_each(|file| file.artifact.name.insert_str(0, prefix));
+        let error = failed("{}", files).await;
+        assert!(matches!(&error, Error::Corrupt(text) if text.contains("coffer.json did not come")), "{error:?}");
+        assert!(client(server()).collections(&database).unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn files_that_lie_within_each_other_are_told_of() {
+    let (database, mut nested) = (name(), String::from("a"));
+    let mut small = Small::new();
+    for _ in 0..60 {
+        small = small.with(&database, &nested, "{}", "[]", &numbered(1));
+        nested.push_str(".c");
+    }
+    let error = failed("{}", small.without_index()).await;
+    assert!(matches!(&error, Error::Unsupported(text) if text.contains("within each other")), "{error:?}");
+    restore(server(), "{}", small.artifacts()).await.expect("restored");
+}
+
+#[tokio::test]
 async fn more_files_than_can_be_open_are_restored_in_rounds() {
     let (server, database) = (server(), name());
     let many = (0..130).fold(Small::new(), |small, number| {

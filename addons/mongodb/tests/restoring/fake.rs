@@ -23,6 +23,10 @@ struct State {
     /// What was made, for `listCollections`: database, name, options.
     made: Vec<(String, String, RawDocumentBuf)>,
     inserted: std::collections::BTreeMap<String, i32>,
+    /// From a command of this name on it answers nobody.
+    last: Option<&'static str>,
+    is_silent: bool,
+    slow: Option<(&'static str, std::time::Duration)>,
 }
 
 #[derive(Clone)]
@@ -40,13 +44,28 @@ impl Fake {
             heard: Vec::new(),
             made: Vec::new(),
             inserted: std::collections::BTreeMap::new(),
+            last: None,
+            is_silent: false,
+            slow: None,
         };
         Fake(Arc::new(Mutex::new(state)))
     }
 
     pub fn application(&self) -> Application {
+        self.application_of(super::binding())
+    }
+
+    pub fn falls_silent_at(&self, command: &'static str) {
+        self.0.lock().unwrap().last = Some(command);
+    }
+
+    pub fn takes_long_for(&self, command: &'static str, time: std::time::Duration) {
+        self.0.lock().unwrap().slow = Some((command, time));
+    }
+
+    pub fn application_of(&self, binding: coffer_addon::Binding) -> Application {
         let fake = self.clone();
-        testing::application(super::binding(), &[], move || {
+        testing::application(binding, &[], move || {
             let (ours, theirs) = tokio::io::duplex(1 << 20);
             tokio::spawn(serve(ours, fake.clone()));
             async move { Ok(testing::connection(theirs.compat())) }
@@ -91,7 +110,14 @@ async fn serve(mut io: DuplexStream, fake: Fake) {
         let mut body = vec![0; usize::try_from(field(0)).unwrap() - head.len()];
         io.read_exact(&mut body).await.expect("a message");
         let heard = parse(&body[4..]);
+        let (name, slow) = (name_of(&heard.command), fake.0.lock().unwrap().slow);
         let answer = fake.0.lock().unwrap().answer(heard);
+        if let Some((_, time)) = slow.filter(|(slow, _)| *slow == name) {
+            tokio::time::sleep(time).await;
+        }
+        if fake.0.lock().unwrap().is_silent {
+            std::future::pending::<()>().await;
+        }
         let length = u32::try_from(21 + answer.as_bytes().len()).unwrap();
         let mut message: Vec<u8> = [length, 1, field(4), 2013, 0].into_iter().flat_map(u32::to_le_bytes).collect();
         message.push(0);
@@ -127,6 +153,7 @@ fn parse(mut sections: &[u8]) -> Heard {
 impl State {
     fn answer(&mut self, heard: Heard) -> RawDocumentBuf {
         let name = name_of(&heard.command);
+        self.is_silent |= self.last.is_some_and(|last| last == name);
         let answer = (self.answer)(&name, &heard);
         let text = |key: &str| heard.command.get_str(key).unwrap_or_default().to_string();
         let database = text("$db");

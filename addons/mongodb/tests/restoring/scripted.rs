@@ -64,38 +64,6 @@ async fn uuids_are_preserved_by_an_entry_of_the_oplog() {
 }
 
 #[tokio::test]
-async fn a_time_series_is_made_as_one_and_filled_by_its_buckets() {
-    let index = r#"[{"v":2,"key":{"m":1,"t":1},"name":"m_1_t_1"}]"#;
-    let options = r#"{"timeseries":{"timeField":"t","metaField":"m","granularity":"hours"},"expireAfterSeconds":{"$numberLong":"60"}}"#;
-    let small = Small::new().with("d", "weather", options, index, &numbered(2));
-    for files in [small.artifacts(), small.without_index()] {
-        let fake = plain("7.0.1");
-        restore_into(fake.application(), "{}", files).await.expect("restored");
-        let create = &fake.heard("create")[0].command;
-        assert_eq!(create.get_str("create").unwrap(), "weather");
-        assert_eq!(create.get_document("timeseries").unwrap().get_str("metaField").unwrap(), "m");
-        let insert = &fake.heard("insert")[0];
-        assert_eq!(insert.command.get_str("insert").unwrap(), "system.buckets.weather");
-        assert!(insert.command.get("bypassDocumentValidation").unwrap().is_none());
-        assert_eq!(fake.heard("createIndexes")[0].command.get_str("createIndexes").unwrap(), "weather");
-    }
-}
-
-#[tokio::test]
-async fn a_time_series_without_buckets_is_refused_before_anything_is_written() {
-    let options = r#"{"timeseries":{"timeField":"t"}}"#;
-    let small = Small::new().with("d", "c", "{}", "[]", &numbered(2)).with("d", "weather", options, "[]", &numbered(2));
-    let fake = plain("8.3.0");
-    let refused = restore_into(fake.application(), "{}", small.artifacts()).await;
-    assert!(
-        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("d.weather") && text.contains("exclude")),
-        "{refused:?}"
-    );
-    assert!(fake.heard("create").is_empty() && fake.heard("insert").is_empty());
-    restore_into(fake.application(), r#"{"exclude": ["d.weather"]}"#, small.artifacts()).await.expect("restored");
-}
-
-#[tokio::test]
 async fn views_come_after_what_they_read() {
     let view = r#"{"viewOn":"c","pipeline":[{"$match":{"a":{"$gt":{"$numberInt":"1"}}}}]}"#;
     let small = Small::new().with("d", "a_view", view, "[]", &[]).with("d", "c", "{}", "[]", &numbered(2));
@@ -250,6 +218,12 @@ async fn users_and_roles_are_merged_by_the_server() {
     let none = Small::new().with("d", "c", "{}", "[]", &numbered(1));
     let refused = restore_into(plain("7.0.1").application(), parameters, none.artifacts()).await;
     assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("no users")), "{refused:?}");
+    for files in [none.artifacts(), none.without_index()] {
+        let fake = plain("7.0.1");
+        let refused = restore_into(fake.application(), parameters, files).await;
+        assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("no users")), "{refused:?}");
+        assert!(fake.heard("create").is_empty() && fake.heard("insert").is_empty());
+    }
     let failing = Fake::new("7.0.1", |name, _| {
         (name == "_mergeAuthzCollections").then(|| refusal(59, "CommandNotFound", "no such command"))
     });
