@@ -1,7 +1,7 @@
 //! What an operator may set on elasticsearch-dump. Its schema is generated from these types.
 
 use coffer_addon::omitted;
-use coffer_addon::parameters::{self, Jobs, Patterns};
+use coffer_addon::parameters::{self, Jobs, Patterns, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -40,6 +40,9 @@ pub struct Dump {
     /// About how many bytes of a shard are read by one; a larger shard is read by several at once, where the server can do that
     /// cheaply. 0: each shard by one.
     pub split_size: u64,
+    /// How long the server keeps what is read from when it hears nothing, where its own limits are below 10 minutes (points in
+    /// time, which are asked for five times as often) or an hour (scrolls, which have to wait for a slow repository).
+    pub keep_alive: Option<Span>,
 }
 
 impl Dump {
@@ -73,6 +76,7 @@ impl Default for Dump {
             allow_unsupported: false,
             jobs: Jobs(4),
             split_size: 1 << 30,
+            keep_alive: None,
         }
     }
 }

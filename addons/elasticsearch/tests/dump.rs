@@ -21,14 +21,18 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Everything of one node: it takes longer to start than to do all of this.
-async fn all_of(version: SearchVersion, consistency: Consistency) {
+async fn all_of(version: SearchVersion, consistency: Consistency, documents: u32) {
     let server = Search::start(version, &SearchOptions::default()).expect("a node");
-    sample::create(&server, 3000).expect("the sample");
+    sample::create(&server, documents).expect("the sample");
     is_ready(&server).await;
     refuses_what_it_cannot_dump(&server).await;
     dumps_everything(&server, consistency).await;
     chooses(&server).await;
     live::is_of_a_moment(&server).await;
+    live::is_of_a_moment_while_somebody_writes(&server).await;
+    live::keeps_versions(&server).await;
+    live::takes_huge_documents(&server).await;
+    keeps_what_indices_need(&server).await;
     live::leaves_nothing_behind_when_cancelled(&server).await;
     live::is_loaded_by_stock_programs(&server).await;
     finds_what_is_lossy(&server).await;
@@ -52,6 +56,7 @@ async fn dumps_everything(server: &Search, consistency: Consistency) {
     assert_eq!(dumped.fact("tables"), index.indices.len().to_string());
     let mut all = Count::default();
     counts.indices.values().for_each(|count| all.merge(count));
+    eprintln!("{}: {} documents", server.version().name(), all.documents);
     assert_eq!((dumped.fact("rows"), dumped.fact("bytes")), (&*all.documents.to_string(), &*all.bytes.to_string()));
 
     let cluster = compare::cluster(server).expect("what is there");
@@ -66,7 +71,7 @@ async fn dumps_everything(server: &Search, consistency: Consistency) {
             defined.aliases.iter().map(|(name, alias)| (name.clone(), alias.value().unwrap())).collect();
         assert_eq!(Value::Object(aliases), found.aliases, "{name}");
         assert_eq!(counts.indices[name].documents, found.documents.0.len() as u64, "{name}");
-        compare::same_documents(&found.documents, &loaded(server, &dumped, name)).expect(name);
+        compare::same_documents(&found.documents, &read(&dumped, name)).expect(name);
     }
     assert_eq!(cluster.component_templates, of(&index.component_templates));
     assert_eq!(cluster.index_templates, of(&index.index_templates));
@@ -82,29 +87,42 @@ fn of(definitions: &Definitions) -> BTreeMap<String, Value> {
     definitions.iter().map(|(name, definition)| (name.clone(), definition.value().unwrap())).collect()
 }
 
-/// The documents of a file, put into an index that is nothing but a place for them.
-fn loaded(server: &Search, dumped: &Dump, name: &str) -> compare::Documents {
-    let client = server.client();
-    let mut lines = String::new();
+/// The documents of a file. Each line has to be one as `_bulk` and elasticdump take it.
+fn read(dumped: &Dump, name: &str) -> compare::Documents {
+    let mut documents = compare::Documents::default();
     for line in dumped.lines(&format!("{name}.json")) {
         let document: Value = serde_json::from_str(line).expect("a document");
         assert_eq!(document["_index"], name);
-        let (_, source) = line.split_once(r#","_source":"#).expect("a source");
-        let mut action = json!({ "index": { "_id": document["_id"] } });
-        if let Some(routing) = document.get("_routing") {
-            action["index"]["routing"] = routing.clone();
-        }
-        lines.push_str(&format!("{action}\n{}\n", source.strip_suffix('}').expect("an end")));
+        assert!(document["_version"].is_u64(), "{document}");
+        let id = document["_id"].as_str().expect("an id");
+        assert!(documents.add(id, document["_routing"].as_str(), &document["_source"]), "{id} is there twice");
     }
-    let body =
-        json!({ "mappings": { "enabled": false }, "settings": { "number_of_replicas": 0, "number_of_shards": 1 } });
-    client.ask("PUT", "/copy", &body).expect("created");
-    if !lines.is_empty() {
-        client.bulk("/copy/_bulk?refresh=true", &lines).expect("loaded");
-    }
-    let documents = compare::documents(server, "copy").expect("documents");
-    client.ask("DELETE", "/copy", &Value::Null).expect("deleted");
     documents
+}
+
+/// Definitions that only some servers have.
+async fn keeps_what_indices_need(server: &Search) {
+    let client = server.client();
+    let rules = json!({ "synonyms_set": [{ "id": "1", "synonyms": "boje, buoy" }, { "id": "2", "synonyms": "oar => paddle" }] });
+    let pipeline = json!({ "description": "none: ünïcode", "request_processors": [] });
+    let (path, body) = match server.version().is_opensearch() {
+        true => ("/_search/pipeline/shop-search", &pipeline),
+        false => ("/_synonyms/shop-synonyms", &rules),
+    };
+    let is_known = client.put(path, body).expect("an answer").0 < 300;
+    let dumped = dump(server, r#"{"schemaOnly": true, "indices": ["shop-odd"]}"#).await.expect("dumped");
+    let index = dumped.index();
+    let (found, wanted) = match server.version().is_opensearch() {
+        true => (index.search_pipelines.get("shop-search"), pipeline.clone()),
+        false => (index.synonym_sets.get("shop-synonyms"), rules.clone()),
+    };
+    assert_eq!(found.is_some(), is_known, "{path}");
+    if let Some(found) = found {
+        assert_eq!(found.value().unwrap(), wanted);
+        client.delete(path, &Value::Null).expect("deleted");
+    } else {
+        eprintln!("{} does not know {path}", server.version().name());
+    }
 }
 
 async fn refuses_what_it_cannot_dump(server: &Search) {
@@ -162,17 +180,17 @@ async fn finds_what_is_lossy(server: &Search) {
 
 #[tokio::test]
 async fn all_of_opensearch_is_dumped() {
-    all_of(SearchVersion::OpenSearch38, Consistency::Pit).await;
+    all_of(SearchVersion::OpenSearch38, Consistency::Pit, 105_000).await;
 }
 
 #[tokio::test]
 async fn all_of_a_new_elasticsearch_is_dumped() {
-    all_of(SearchVersion::Elasticsearch95, Consistency::Pit).await;
+    all_of(SearchVersion::Elasticsearch95, Consistency::Pit, 3000).await;
 }
 
 #[tokio::test]
 async fn all_of_an_old_elasticsearch_is_dumped() {
-    all_of(SearchVersion::Elasticsearch710, Consistency::Scroll).await;
+    all_of(SearchVersion::Elasticsearch710, Consistency::Scroll, 3000).await;
 }
 
 /// Those that `COFFER_TEST_ALL_SEARCH` asks for.
@@ -180,6 +198,6 @@ async fn all_of_an_old_elasticsearch_is_dumped() {
 async fn all_of_others_is_dumped_where_asked_for() {
     let others = [SearchVersion::Elasticsearch717, SearchVersion::Elasticsearch819];
     for version in SearchVersion::tested().into_iter().filter(|version| others.contains(version)) {
-        all_of(version, Consistency::Pit).await;
+        all_of(version, Consistency::Pit, 3000).await;
     }
 }

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
-/// How long the server keeps a point in time that nobody asks for: longer than three renewals may take.
-pub const KEEP_ALIVE: &str = "10m";
+/// How long the server keeps a point in time that nobody asks for.
+const KEEP_ALIVE: Duration = Duration::from_secs(600);
 
 /// A scroll is renewed by asking for its next page alone, which may have to wait for a slow repository.
-pub const SCROLL_KEEP_ALIVE: &str = "1h";
+const SCROLL_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 
-const RENEWAL: Duration = Duration::from_secs(120);
+/// How often points in time are renewed in that time.
+const RENEWALS: u32 = 5;
 
 /// How long a run that is to stop waits for what is just being opened, and for it to be given back. The host's grace is 5 s.
 const TO_OPEN: Duration = Duration::from_millis(1500);
@@ -42,6 +43,8 @@ pub enum Context {
 /// All that is open for one run.
 pub struct Contexts {
     client: Client,
+    /// As an operator wants it.
+    keep_alive: Option<Duration>,
     open: RefCell<BTreeMap<u64, Context>>,
     next: Cell<u64>,
     /// Requests whose answers will have something to be noted.
@@ -59,14 +62,25 @@ impl Drop for Opening<'_> {
 }
 
 impl Contexts {
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, keep_alive: Option<Duration>) -> Self {
         Contexts {
             client,
+            keep_alive,
             open: RefCell::default(),
             next: Cell::default(),
             opening: Cell::default(),
             is_stopping: Cell::default(),
         }
+    }
+
+    /// How long points in time are to be kept, as servers take it.
+    pub fn pit_keep_alive(&self) -> String {
+        text(self.keep_alive.unwrap_or(KEEP_ALIVE))
+    }
+
+    /// The same for scrolls.
+    pub fn scroll_keep_alive(&self) -> String {
+        text(self.keep_alive.unwrap_or(SCROLL_KEEP_ALIVE))
     }
 
     /// To be held from before something is asked for until it has been [added](Contexts::add): a run that is to stop waits for
@@ -175,7 +189,8 @@ impl Contexts {
 
     async fn renew(&self, point: &Context) {
         let Context::Pit(id) = point else { return };
-        let body = json!({ "size": 0, "track_total_hits": false, "pit": { "id": id, "keep_alive": KEEP_ALIVE } });
+        let body =
+            json!({ "size": 0, "track_total_hits": false, "pit": { "id": id, "keep_alive": self.pit_keep_alive() } });
         // One that is lost is told by whoever reads from it.
         if let Err(error) = self.client.post::<Value>("/_search", &body).await {
             coffer_addon::debug!("unable to renew a point in time: {error}");
@@ -183,10 +198,15 @@ impl Contexts {
     }
 
     async fn keep_alive(&self) -> std::convert::Infallible {
+        let pause = self.keep_alive.unwrap_or(KEEP_ALIVE) / RENEWALS;
         loop {
-            host::sleep(RENEWAL).await;
+            host::sleep(pause).await;
             let open = self.open.borrow().values().cloned().collect::<Vec<_>>();
             stream::iter(open).for_each_concurrent(AT_ONCE, async |context| self.renew(&context).await).await;
         }
     }
+}
+
+fn text(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis().max(1))
 }

@@ -1,6 +1,6 @@
 //! Documents, from searches into their files.
 
-use super::contexts::{Context, Contexts, KEEP_ALIVE, SCROLL_KEEP_ALIVE};
+use super::contexts::{Context, Contexts};
 use super::page::Page;
 use super::point;
 use crate::catalog::Found;
@@ -149,7 +149,7 @@ impl Documents<'_> {
         loop {
             let mut body = self.search(piece, size);
             let id = self.contexts.id(key).unwrap_or_default();
-            body.insert("pit".into(), json!({ "id": id, "keep_alive": KEEP_ALIVE }));
+            body.insert("pit".into(), json!({ "id": id, "keep_alive": self.contexts.pit_keep_alive() }));
             body.insert("track_total_hits".into(), after.is_none().into());
             let body = Body::Json(with_search_after(&body, after.as_deref())?);
             let answer = self.client.send("POST", "/_search", &body).await?;
@@ -214,7 +214,8 @@ impl Documents<'_> {
             body.insert("track_total_hits".into(), true.into());
         }
         let index = segment(file.found.name());
-        let mut path = format!("/{index}/_search?scroll={SCROLL_KEEP_ALIVE}{}", point::frozen(self.client, file.found));
+        let keep_alive = self.contexts.scroll_keep_alive();
+        let mut path = format!("/{index}/_search?scroll={keep_alive}{}", point::frozen(self.client, file.found));
         if file.slices > 1 {
             // Cheaper than slices, each of which would be open on all shards.
             path.push_str(&format!("&preference=_shards:{}", piece.slice));
@@ -239,7 +240,7 @@ impl Documents<'_> {
                 break;
             }
             read += self.take(file, &page).await?;
-            let more = json!({ "scroll": SCROLL_KEEP_ALIVE, "scroll_id": id });
+            let more = json!({ "scroll": keep_alive, "scroll_id": id });
             answer = self.client.send("POST", "/_search/scroll", &Body::json(&more)?).await?;
         }
         if let Some(key) = key {

@@ -46,7 +46,7 @@ pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) ->
     }
     let queries = queries(&parameters)?;
     let client = Client::connect(application.http()).await?;
-    let contexts = Contexts::new(client.clone());
+    let contexts = Contexts::new(client.clone(), parameters.keep_alive.map(|span| span.0));
     let run = Run { client: &client, contexts: &contexts, outbox: &outbox, parameters: &parameters, queries };
     contexts.during(run.run()).await
 }

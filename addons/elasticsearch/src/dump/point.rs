@@ -1,6 +1,6 @@
 //! A point in time of an index: what was in it when it was opened, however long that is read.
 
-use super::contexts::{Context, Contexts, KEEP_ALIVE};
+use super::contexts::{Context, Contexts};
 use crate::catalog::Found;
 use crate::client::{Body, Client, Refusal};
 use coffer_addon::http::segment;
@@ -25,9 +25,10 @@ struct Shards {
 /// Opens a point in time. The server's refusal is for the caller: some do not know what that is.
 pub async fn open(client: &Client, contexts: &Contexts, found: &Found) -> Result<Result<u64, Refusal>> {
     let index = segment(found.name());
+    let keep_alive = contexts.pit_keep_alive();
     let path = match client.version().is_elasticsearch() {
-        true => format!("/{index}/_pit?keep_alive={KEEP_ALIVE}{}", frozen(client, found)),
-        false => format!("/{index}/_search/point_in_time?keep_alive={KEEP_ALIVE}&allow_partial_pit_creation=false"),
+        true => format!("/{index}/_pit?keep_alive={keep_alive}{}", frozen(client, found)),
+        false => format!("/{index}/_search/point_in_time?keep_alive={keep_alive}&allow_partial_pit_creation=false"),
     };
     let _opening = contexts.opening().await;
     let mut answer = match client.ask("POST", &path, &Body::None).await? {

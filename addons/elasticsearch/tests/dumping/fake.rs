@@ -26,11 +26,18 @@ impl Asked {
     pub fn reads(&self) -> bool {
         self.is("POST", "/_search") && self.body["size"] != 0
     }
+
+    /// One that only keeps a point in time alive.
+    pub fn renews(&self) -> bool {
+        self.is("POST", "/_search") && self.body["size"] == 0
+    }
 }
 
 pub enum Answer {
     Json(u16, Value),
     Text(u16, String),
+    /// Busy, and to be asked again at once.
+    Busy(u16),
     /// Half of it, and the connection breaks.
     Cut(Value),
     /// None, ever.
@@ -88,6 +95,10 @@ async fn serve(mut tcp: TcpStream, heard: Arc<Mutex<Vec<Asked>>>, instead: Arc<M
             (status, text.clone(), text.len())
         }
         Answer::Text(status, text) => (status, text.clone(), text.len()),
+        Answer::Busy(status) => {
+            let text = refusal("es_rejected_execution_exception", "queue is full").to_string();
+            (status, text.clone(), text.len())
+        }
         Answer::Cut(value) => {
             let text = value.to_string();
             (200, text[..text.len() / 2].to_owned(), text.len())
@@ -99,7 +110,9 @@ async fn serve(mut tcp: TcpStream, heard: Arc<Mutex<Vec<Asked>>>, instead: Arc<M
             (200, text.clone(), text.len())
         }
     };
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nretry-after: 0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
     let _ = tcp.write_all(format!("{head}{text}").as_bytes()).await;
     let _ = tcp.shutdown().await;
 }

@@ -7,6 +7,8 @@ use super::dumping::fake::{Answer, Asked, Fake, found, refusal};
 use super::dumping::{at, dump_from};
 use coffer_addon::Error;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Fails when a search is answered so, and says why; everything is given back.
 async fn fails(instead: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Error {
@@ -58,6 +60,92 @@ async fn a_server_that_is_busy_is_asked_again() {
     .await;
     let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
     assert_eq!(dumped.fact("rows"), "3");
+}
+
+#[tokio::test]
+async fn a_server_that_stays_busy_is_given_up() {
+    for status in [429, 503] {
+        let error = fails(move |asked| asked.reads().then_some(Answer::Busy(status))).await;
+        let says = |text: &str| text.contains("orders") && text.contains("queue is full");
+        assert!(matches!(&error, Error::Unavailable(text) if says(text)), "{error}");
+        let fake = Fake::start(move |asked| asked.is("POST", "/orders/_pit").then_some(Answer::Busy(status))).await;
+        let outcome = dump_from(at(fake.port), "{}").await.map(|dumped| dumped.report);
+        assert!(matches!(&outcome, Err(Error::Unavailable(text)) if says(text)), "{outcome:?}");
+        assert_eq!(fake.count("DELETE", "/_pit"), 0, "none was opened");
+    }
+}
+
+#[tokio::test]
+async fn points_in_time_are_renewed_while_a_page_is_on_its_way() {
+    let arrives = Arc::new(Notify::new());
+    let later = arrives.clone();
+    let fake = Fake::start(move |asked| {
+        let is_first = asked.reads() && asked.body.get("search_after").is_none();
+        is_first.then(|| Answer::Later(later.clone(), found(&[1, 2])))
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), r#"{"keepAlive": "250ms"}"#);
+    let renewed = async {
+        while fake.heard().iter().filter(|asked| asked.renews()).count() < 3 {
+            tokio::task::yield_now().await;
+        }
+        arrives.notify_one();
+    };
+    let (dumped, ()) = futures::future::join(dumped, renewed).await;
+    assert_eq!(dumped.expect("dumped").fact("rows"), "3");
+    let heard = fake.heard();
+    let renewal = heard.iter().find(|asked| asked.renews()).expect("one");
+    assert_eq!(renewal.body["pit"], json!({ "id": "pit-0", "keep_alive": "250ms" }));
+    let opened = heard.iter().find(|asked| asked.is("POST", "/orders/_pit")).expect("one");
+    assert!(opened.path.ends_with("?keep_alive=250ms"), "{}", opened.path);
+    assert!(fake.is_clean());
+}
+
+#[tokio::test]
+async fn a_point_in_time_of_some_shards_is_none() {
+    let error = fails(|asked| {
+        let partial = json!({ "id": "pit-0", "_shards": { "total": 2, "successful": 1, "failed": 1 } });
+        asked.is("POST", "/orders/_pit").then(|| Answer::Json(200, partial))
+    })
+    .await;
+    assert!(matches!(&error, Error::Unavailable(text) if text.contains("shards")), "{error}");
+}
+
+/// Answers as a server that keeps what is long apart would: documents of these sizes, one after the other.
+#[tokio::test]
+async fn long_documents_come_one_by_one() {
+    let size = 20 << 20;
+    let fake = Fake::start(move |asked| {
+        if !asked.reads() {
+            return None;
+        }
+        let after = asked.body["search_after"][0].as_u64().unwrap_or(0);
+        let until = (after + asked.body["size"].as_u64().unwrap()).min(3);
+        let mut page = found(&(after + 1..=until).collect::<Vec<_>>());
+        for hit in page["hits"]["hits"].as_array_mut().unwrap() {
+            hit["_source"] = json!({ "text": "x".repeat(size) });
+        }
+        Some(Answer::Json(200, page))
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    assert_eq!(dumped.fact("rows"), "3");
+    let sizes: Vec<u64> =
+        fake.heard().iter().filter(|asked| asked.reads()).map(|asked| asked.body["size"].as_u64().unwrap()).collect();
+    assert!(sizes[0] > 1 && sizes.contains(&1), "{sizes:?}");
+    assert!(dumped.lines("orders.json").iter().all(|line| line.len() > size));
+    assert!(fake.is_clean());
+}
+
+#[tokio::test]
+async fn a_document_that_is_too_long_is_told() {
+    let error = fails_reading(|| {
+        let mut page = found(&[1]);
+        page["hits"]["hits"][0]["_source"] = json!({ "text": "x".repeat(161 << 20) });
+        Answer::Json(200, page)
+    })
+    .await;
+    assert!(matches!(&error, Error::Unsupported(text) if text.contains("too large")), "{error}");
 }
 
 #[tokio::test]

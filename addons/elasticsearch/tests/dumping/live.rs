@@ -8,6 +8,7 @@ use coffer_addon::Error;
 use coffer_test_servers::search::{Search, compare, sample};
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Dumps, and does something once when the dump has begun to read.
 async fn dump_and(server: &Search, parameters: &str, then: impl FnOnce()) -> Result<Dump, Error> {
@@ -61,6 +62,130 @@ pub async fn is_of_a_moment(server: &Search) {
         },
         drop,
     );
+}
+
+/// An index of one shard, in which one document after the other is written, and after each another one is changed: what is
+/// dumped is what was there at one moment.
+pub async fn is_of_a_moment_while_somebody_writes(server: &Search) {
+    let client = server.client();
+    let body = json!({ "settings": { "index": { "number_of_shards": 1, "number_of_replicas": 0 } } });
+    client.ask("PUT", "/busy", &body).expect("created");
+    let write = |from: u64, to: u64| {
+        let line = |number: u64| {
+            let change = json!({ "index": { "_id": "last" } });
+            format!(
+                "{{\"index\":{{\"_id\":\"{number}\"}}}}\n{{\"number\":{number}}}\n{change}\n{{\"number\":{number}}}\n"
+            )
+        };
+        let lines: String = (from..to).map(line).collect();
+        client.bulk("/busy/_bulk?refresh=true", &lines).expect("written");
+    };
+    write(0, 3000);
+    let is_over = AtomicBool::new(false);
+    let dumped = std::thread::scope(|threads| {
+        let writer = threads.spawn(|| {
+            let mut number = 3000;
+            while !is_over.load(Ordering::Relaxed) {
+                write(number, number + 7);
+                number += 7;
+            }
+            number
+        });
+        // Its own runtime: the writer holds a thread, and this one has to go on.
+        let dumped = std::thread::scope(|threads| {
+            let dumped = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let dumped = runtime.block_on(dump(server, r#"{"indices": ["busy"]}"#)).expect("dumped");
+                let count = dumped.counts().indices["busy"].documents;
+                (dumped.lines("busy.json").into_iter().map(str::to_owned).collect::<Vec<_>>(), count)
+            };
+            threads.spawn(dumped).join().expect("dumped")
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert!(writer.join().expect("written") > 3000, "nothing was written meanwhile");
+        dumped
+    });
+    let (lines, count) = dumped;
+    assert_eq!(lines.len() as u64, count);
+    let (mut numbers, mut last) = (Vec::new(), None);
+    for line in lines {
+        let document: Value = serde_json::from_str(&line).expect("a document");
+        let number = document["_source"]["number"].as_u64().expect("a number");
+        match document["_id"].as_str() {
+            Some("last") => last = Some(number),
+            _ => numbers.push(number),
+        }
+    }
+    numbers.sort_unstable();
+    let written = numbers.len() as u64;
+    assert_eq!(numbers, (0..written).collect::<Vec<_>>(), "one is missing, or there twice");
+    let last = last.expect("the one that changes");
+    assert!(last + 1 == written || last + 2 == written, "{last} of {written}");
+    client.ask("DELETE", "/busy", &Value::Null).expect("deleted");
+}
+
+/// Versions are in the lines, and stock elasticdump brings them back where it is told to.
+pub async fn keeps_versions(server: &Search) {
+    let client = server.client();
+    let settings = json!({ "index": { "number_of_shards": 1, "number_of_replicas": 0 } });
+    client.ask("PUT", "/versions", &json!({ "settings": settings })).expect("created");
+    for number in 0..3 {
+        let body = json!({ "number": number });
+        client.ask("PUT", "/versions/_doc/changed?routing=r", &body).expect("written");
+    }
+    let far = "/versions/_doc/external?version=9007199254740993&version_type=external";
+    client.ask("PUT", far, &json!({ "number": 1 })).expect("written");
+    client.ask("PUT", "/versions/_doc/once", &json!({ "number": 1 })).expect("written");
+    let dumped = dump(server, r#"{"indices": ["versions"]}"#).await.expect("dumped");
+    let lines = dumped.lines("versions.json");
+    let version = |id: &str| {
+        let line = lines.iter().find(|line| line.contains(&format!("\"_id\":\"{id}\""))).expect(id);
+        serde_json::from_str::<Value>(line).expect("a document")["_version"].clone()
+    };
+    let wanted = [("changed", json!(3)), ("external", json!(9_007_199_254_740_993_u64)), ("once", json!(1))];
+    for (id, wanted) in &wanted {
+        assert_eq!(version(id), *wanted, "{id}");
+    }
+    let folder = dumped.write();
+    let load = |options: &[&str]| {
+        client.ask("DELETE", "/versions", &Value::Null).expect("deleted");
+        client.ask("PUT", "/versions", &json!({ "settings": settings })).expect("created");
+        let mut command = server.tool("elasticdump").expect("elasticdump");
+        command.arg(format!("--input={}", folder.path().join("versions.json").display()));
+        command.arg(format!("--output={}/versions", server.url())).args(["--type=data", "--quiet"]).args(options);
+        let output = command.output().expect("elasticdump");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        client.ask("POST", "/versions/_refresh", &Value::Null).expect("refreshed");
+        let one = |id: &str, query: &str| {
+            client.ask("GET", &format!("/versions/_doc/{id}{query}"), &Value::Null).expect(id)["_version"].clone()
+        };
+        [one("changed", "?routing=r"), one("external", ""), one("once", "")]
+    };
+    assert_eq!(load(&[]), [json!(1), json!(1), json!(1)]);
+    let [changed, external, once] = load(&["--handleVersion=true", "--versionType=external"]);
+    // Its numbers are floats.
+    assert_eq!([changed, once], [json!(3), json!(1)]);
+    assert!(external.as_u64().is_some_and(|version| version > 9_007_199_254_740_000), "{external}");
+    client.ask("DELETE", "/versions", &Value::Null).expect("deleted");
+}
+
+/// Documents of tens of MB, between small ones.
+pub async fn takes_huge_documents(server: &Search) {
+    let client = server.client();
+    let body = json!({ "mappings": { "enabled": false },
+        "settings": { "index": { "number_of_shards": 1, "number_of_replicas": 0 } } });
+    client.ask("PUT", "/huge", &body).expect("created");
+    let huge = format!("{{\"text\":\"{}\"}}", "0123456789abcdef".repeat(40 << 16));
+    for number in 0..20 {
+        let source = if number % 10 == 5 { huge.as_str() } else { "{\"text\":\"\"}" };
+        let lines = format!("{{\"index\":{{\"_id\":\"{number}\"}}}}\n{source}\n");
+        client.bulk("/huge/_bulk", &lines).expect("written");
+    }
+    let dumped = dump(server, r#"{"indices": ["huge"], "jobs": 4}"#).await.expect("dumped");
+    assert_eq!(dumped.fact("rows"), "20");
+    let ends = format!("\"_source\":{huge}}}");
+    assert_eq!(dumped.lines("huge.json").iter().filter(|line| line.ends_with(&ends)).count(), 2);
+    client.ask("DELETE", "/huge", &Value::Null).expect("deleted");
 }
 
 pub async fn leaves_nothing_behind_when_cancelled(server: &Search) {

@@ -71,6 +71,13 @@ pub struct DataStream {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Documents(pub BTreeMap<(String, Option<String>), u128>);
 
+impl Documents {
+    /// Notes a document that comes from elsewhere than a server; false where it is there already.
+    pub fn add(&mut self, id: &str, routing: Option<&str>, source: &Value) -> bool {
+        self.0.insert((id.to_owned(), routing.map(str::to_owned)), hash(source)).is_none()
+    }
+}
+
 /// What is there now. Closed indices are opened for as long as it takes to read them.
 pub fn cluster(server: &Search) -> Result<Cluster> {
     let client = server.client();
