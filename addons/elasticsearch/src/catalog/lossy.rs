@@ -19,7 +19,8 @@ pub fn lossy(found: &Found) -> Result<Option<Lossy>> {
     match found.setting("index.mapping.source.mode").map(str::to_ascii_lowercase).as_deref() {
         Some("disabled") => return Ok(nothing("_source is disabled")),
         Some("synthetic") => return Ok(part("_source is synthetic")),
-        _ => {}
+        None | Some("stored") => {}
+        Some(_) => return Ok(part("_source is kept in a way that this addon does not know")),
     }
     if found.setting("index.derived_source.enabled") == Some("true") {
         return Ok(part("_source is derived"));
@@ -43,6 +44,9 @@ pub fn lossy(found: &Found) -> Result<Option<Lossy>> {
         }
         if mode.eq_ignore_ascii_case("synthetic") {
             return Ok(part("_source is synthetic"));
+        }
+        if !matches!(mode.to_ascii_lowercase().as_str(), "" | "stored") {
+            return Ok(part("_source is kept in a way that this addon does not know"));
         }
         if is_set("excludes") || is_set("includes") {
             return Ok(part("_source leaves fields out"));
@@ -83,6 +87,8 @@ mod tests {
         assert_eq!(of(source(json!({ "includes": ["a"] })), &[]), Some(false));
         assert_eq!(of(source(json!({ "mode": "synthetic" })), &[]), Some(false));
         assert_eq!(of(source(json!({ "mode": "DISABLED" })), &[]), Some(true));
+        assert_eq!(of(source(json!({ "mode": "columns" })), &[]), Some(false));
+        assert_eq!(of(json!({}), &[("index.mapping.source.mode", "columns")]), Some(false));
         assert_eq!(of(json!({ "doc": { "_source": { "enabled": "false" } } }), &[]), Some(true));
         assert_eq!(of(json!({}), &[("index.mapping.source.mode", "SYNTHETIC")]), Some(false));
         assert_eq!(of(json!({}), &[("index.mapping.source.mode", "disabled")]), Some(true));

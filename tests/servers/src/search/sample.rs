@@ -95,6 +95,10 @@ pub fn create_lossy(server: &Search) -> Result<Vec<&'static str>> {
         let settings = settings(1, json!({ "mapping.source.mode": "synthetic" }));
         indices.push(("shop-synthetic", json!({ "settings": settings, "mappings": { "properties": fields } })));
     }
+    if server.version().is_opensearch() {
+        let settings = settings(1, json!({ "derived_source.enabled": true }));
+        indices.push(("shop-derived", json!({ "settings": settings, "mappings": { "properties": fields } })));
+    }
     let mut names = Vec::new();
     for (name, body) in indices {
         client.ask("PUT", &format!("/{name}"), &body)?;
