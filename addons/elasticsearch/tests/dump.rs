@@ -109,7 +109,8 @@ async fn keeps_what_indices_need(server: &Search) {
         true => ("/_search/pipeline/shop-search", &pipeline),
         false => ("/_synonyms/shop-synonyms", &rules),
     };
-    let is_known = client.put(path, body).expect("an answer").0 < 300;
+    let (status, answer) = client.put(path, body).expect("an answer");
+    let is_known = status < 300;
     let dumped = dump(server, r#"{"schemaOnly": true, "indices": ["shop-odd"]}"#).await.expect("dumped");
     let index = dumped.index();
     let (found, wanted) = match server.version().is_opensearch() {
@@ -121,7 +122,7 @@ async fn keeps_what_indices_need(server: &Search) {
         assert_eq!(found.value().unwrap(), wanted);
         client.delete(path, &Value::Null).expect("deleted");
     } else {
-        eprintln!("{} does not know {path}", server.version().name());
+        eprintln!("{} does not know {path}: {answer:.300}", server.version().name());
     }
 }
 

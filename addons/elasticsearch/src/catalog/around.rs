@@ -1,6 +1,6 @@
 //! Templates, pipelines, scripts, policies, and the cluster's settings: what users made, not what the server brings along.
 
-use super::{optional, others};
+use super::{Unseen, optional, others};
 use crate::client::Client;
 use crate::layout::{Definition, Definitions};
 use coffer_addon::Result;
@@ -28,6 +28,8 @@ pub struct Around {
     pub synonym_sets: Definitions,
     pub enrich_policies: Definitions,
     pub cluster_settings: BTreeMap<String, Value>,
+    /// Kinds of which the user may not see whether there are any.
+    pub unseen: Vec<&'static str>,
 }
 
 /// `hidden`: also what has a dot in front. `settings`: the cluster's as well.
@@ -37,11 +39,20 @@ pub async fn read(client: &Client, hidden: bool, settings: bool) -> Result<Aroun
         legacy_templates: optional(client, "/_template").await?.unwrap_or_default(),
         pipelines: optional(client, "/_ingest/pipeline").await?.unwrap_or_default(),
         scripts: scripts(client).await?,
-        search_pipelines: others::search_pipelines(client).await?,
-        synonym_sets: others::synonym_sets(client).await?,
-        enrich_policies: others::enrich_policies(client).await?,
         ..Around::default()
     };
+    let mut unseen = Vec::new();
+    for (kind, into, found) in [
+        ("searchPipelines", &mut around.search_pipelines, others::search_pipelines(client).await?),
+        ("synonymSets", &mut around.synonym_sets, others::synonym_sets(client).await?),
+        ("enrichPolicies", &mut around.enrich_policies, others::enrich_policies(client).await?),
+    ] {
+        match found {
+            Ok(found) => *into = found,
+            Err(Unseen) => unseen.push(kind),
+        }
+    }
+    around.unseen = unseen;
     // Where there are none of them, such a request may create an index elsewhere: they are asked only of those that know them.
     if client.version().has_since(7, 8) {
         let found: Option<Components> = optional(client, "/_component_template").await?;

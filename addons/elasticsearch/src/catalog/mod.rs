@@ -116,11 +116,27 @@ pub async fn optional<T: DeserializeOwned>(client: &Client, path: &str) -> Resul
     }
 }
 
+/// [`optional`] of what only some users may see: an error is the refusal to show it.
+async fn visible<T: DeserializeOwned>(client: &Client, path: &str) -> Result<std::result::Result<Option<T>, Unseen>> {
+    match client.ask("GET", path, &Body::None).await? {
+        Ok(mut answer) => answer.json(crate::client::MAX_ANSWER).await.map(|found| Ok(Some(found))),
+        Err(refusal) if is_unknown(&refusal) => Ok(Ok(None)),
+        Err(refusal) if refusal.status == 403 => Ok(Err(Unseen)),
+        Err(refusal) => Err(refusal.error(&what("GET", path))),
+    }
+}
+
+/// The user may not see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unseen;
+
 /// The server knows no such thing, or takes its name for an index's.
 fn is_unknown(refusal: &Refusal) -> bool {
     let says = |text: &str| refusal.reason.contains(text) || refusal.kind.contains(text);
     match refusal.status {
         404 | 405 => true,
+        // Who may not read whatever index is asked for is told so before its name is looked at.
+        403 => says("on indices [_"),
         400 => ["no handler found", "invalid_index_name", "nvalid index name"].iter().any(|text| says(text)),
         _ => false,
     }

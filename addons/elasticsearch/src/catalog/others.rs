@@ -1,6 +1,6 @@
 //! What only some servers have and indices or pipelines may need: search pipelines, synonyms, enrich policies.
 
-use super::optional;
+use super::{Unseen, visible};
 use crate::client::Client;
 use crate::layout::{Definition, Definitions};
 use coffer_addon::http::segment;
@@ -9,15 +9,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+/// None of those that the user may not see.
+pub type Seen = std::result::Result<Definitions, Unseen>;
+
 /// Of a page: more no server gives.
 const PAGE: usize = 10_000;
 
 /// OpenSearch's, by name.
-pub async fn search_pipelines(client: &Client) -> Result<Definitions> {
+pub async fn search_pipelines(client: &Client) -> Result<Seen> {
     if client.version().is_elasticsearch() || !client.version().is_since(2, 7) {
-        return Ok(Definitions::new());
+        return Ok(Ok(Definitions::new()));
     }
-    Ok(optional(client, "/_search/pipeline").await?.unwrap_or_default())
+    Ok(visible(client, "/_search/pipeline").await?.map(Option::unwrap_or_default))
 }
 
 #[derive(Deserialize)]
@@ -40,15 +43,16 @@ struct Rules {
 }
 
 /// Elasticsearch's, by name, each as it is put in.
-pub async fn synonym_sets(client: &Client) -> Result<Definitions> {
+pub async fn synonym_sets(client: &Client) -> Result<Seen> {
     let mut found = Definitions::new();
     if !client.version().is_elasticsearch() || !client.version().is_since(8, 10) {
-        return Ok(found);
+        return Ok(Ok(found));
     }
-    let Some(sets): Option<Sets> = optional(client, &format!("/_synonyms?size={PAGE}")).await? else {
-        return Ok(found);
+    let sets: Option<Sets> = match visible(client, &format!("/_synonyms?size={PAGE}")).await? {
+        Ok(sets) => sets,
+        Err(unseen) => return Ok(Err(unseen)),
     };
-    for Named { synonyms_set: name } in sets.results {
+    for Named { synonyms_set: name } in sets.into_iter().flat_map(|found| found.results) {
         let rules: Rules = client.get(&format!("/_synonyms/{}?size={PAGE}", segment(&name))).await?;
         if rules.synonyms_set.len() != rules.count {
             return Err(Error::Unsupported(format!(
@@ -60,7 +64,7 @@ pub async fn synonym_sets(client: &Client) -> Result<Definitions> {
         let body = serde_json::value::to_raw_value(&json!({ "synonyms_set": rules.synonyms_set }))?;
         found.insert(name, Definition(body));
     }
-    Ok(found)
+    Ok(Ok(found))
 }
 
 #[derive(Deserialize)]
@@ -76,12 +80,15 @@ struct Policy {
 }
 
 /// Elasticsearch's, by name, each as it is put in.
-pub async fn enrich_policies(client: &Client) -> Result<Definitions> {
+pub async fn enrich_policies(client: &Client) -> Result<Seen> {
     let mut found = Definitions::new();
     if !client.version().is_elasticsearch() || !client.version().is_since(7, 5) || client.version().oss {
-        return Ok(found);
+        return Ok(Ok(found));
     }
-    let policies: Option<Policies> = optional(client, "/_enrich/policy").await?;
+    let policies: Option<Policies> = match visible(client, "/_enrich/policy").await? {
+        Ok(policies) => policies,
+        Err(unseen) => return Ok(Err(unseen)),
+    };
     for Policy { mut config } in policies.into_iter().flat_map(|found| found.policies) {
         let mut name = None;
         for policy in config.values_mut().filter_map(Value::as_object_mut) {
@@ -91,5 +98,5 @@ pub async fn enrich_policies(client: &Client) -> Result<Definitions> {
         let name = name.ok_or_else(|| Error::Corrupt("an enrich policy of the server's has no name".into()))?;
         found.insert(name, Definition::new(&Value::Object(config))?);
     }
-    Ok(found)
+    Ok(Ok(found))
 }

@@ -32,8 +32,8 @@ impl Dashboards {
         let binding = http.binding();
         if !binding.endpoints.iter().any(|name| name == ENDPOINT) {
             return Err(Error::InvalidParameter(
-                "savedObjects: the AppBinding does not say where Kibana or OpenSearch Dashboards is; give it the endpoint \
-                 dashboards, or leave savedObjects out"
+                "savedObjects: the AppBinding does not say where Kibana or OpenSearch Dashboards is; set its parameter \
+                 dashboards to the URL, or leave savedObjects out"
                     .into(),
             ));
         }

@@ -40,6 +40,11 @@ const AT_FIRST: u32 = 200;
 /// More slices no server cuts into.
 const MAX_SLICES: u32 = 1024;
 
+/// In place of names.
+const UNSEEN: &str = "whatever there is, as the user may not see it";
+
+type NotKept = BTreeMap<String, Vec<String>>;
+
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
     if parameters.data_only && parameters.schema_only {
         return Err(Error::InvalidParameter("dataOnly and schemaOnly leave nothing to dump; set one of them".into()));
@@ -85,7 +90,7 @@ impl Run<'_> {
             read.iter().zip(points).map(|(found, pit)| self.file(found, consistency, &streams, pit)).collect();
         let mut index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
         if index.schema {
-            index.not_kept = self.not_kept(failures).await?;
+            self.not_kept(&mut index.not_kept, failures).await?;
         }
         index.dashboards = saved.as_ref().map(|saved| saved.found.clone());
         let bytes = serde_json::to_vec(&index)?;
@@ -133,15 +138,15 @@ impl Run<'_> {
     }
 
     /// What no dump has. Failure stores take no documents but the server's own.
-    async fn not_kept(&self, failures: BTreeMap<String, Vec<String>>) -> Result<BTreeMap<String, Vec<String>>> {
-        let mut found = not_kept::read(self.client).await?;
+    async fn not_kept(&self, all: &mut NotKept, failures: BTreeMap<String, Vec<String>>) -> Result<()> {
+        all.append(&mut not_kept::read(self.client).await?);
         if !failures.is_empty() {
-            found.insert("failureStores".into(), failures.into_keys().collect());
+            all.insert("failureStores".into(), failures.into_keys().collect());
         }
-        if !found.is_empty() {
-            coffer_addon::warn!("NOT IN THIS BACKUP: {}", not_kept::line(&found));
+        if !all.is_empty() {
+            coffer_addon::warn!("NOT IN THIS BACKUP: {}", not_kept::line(all));
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Says which indices have a file, and what cannot be taken along.
@@ -320,6 +325,7 @@ impl Run<'_> {
             search_pipelines: around.search_pipelines,
             synonym_sets: around.synonym_sets,
             enrich_policies: around.enrich_policies,
+            not_kept: around.unseen.into_iter().map(|kind| (kind.into(), vec![UNSEEN.into()])).collect(),
             indices,
             data_streams,
             ..Index::new(concat!("coffer ", env!("CARGO_PKG_VERSION")), server, consistency)

@@ -95,6 +95,13 @@ async fn what_is_needed_is_dumped_and_what_is_not_kept_is_named() {
     assert_eq!(dumped.fact("notKept"), "snapshotRepositories: nightly; transforms: t; watches: w");
     let names: Vec<&String> = index.not_kept.keys().collect();
     assert_eq!(names, ["snapshotRepositories", "transforms", "watches"]);
+    let blind = Fake::start(|asked| match asked.is("GET", "/_enrich/policy") {
+        true => Some(Answer::Json(403, refusal("security_exception", "monitor_enrich"))),
+        false => others(asked),
+    })
+    .await;
+    let blind = dump_from(at(blind.port), "{}").await.expect("dumped");
+    assert!(blind.fact("notKept").starts_with("enrichPolicies: whatever there is"), "{}", blind.fact("notKept"));
     let without = dump_from(at(fake.port), r#"{"dataOnly": true}"#).await.expect("dumped");
     assert!(without.index().not_kept.is_empty() && without.index().enrich_policies.is_empty());
 }
