@@ -31,6 +31,7 @@
 
 mod addon;
 mod application;
+pub mod budget;
 mod buffer;
 mod connection;
 mod error;
@@ -41,6 +42,7 @@ pub mod index;
 pub mod omitted;
 mod outbox;
 pub mod parameters;
+pub mod problems;
 pub mod ready;
 pub mod stop;
 mod sys;
