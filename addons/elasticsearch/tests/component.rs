@@ -89,6 +89,25 @@ async fn there_and_back(component: &Linked, server: &Search) -> Vec<Written> {
     files
 }
 
+/// As a copy does it: many files at once, none of them whole before the other side has read of it.
+async fn a_dump_streams_into_a_restore(component: &Linked, server: &Search) {
+    let indices = [sample::PRODUCTS, sample::ORDERS, sample::ODD, sample::EMPTY, sample::LOGS[0], sample::LOGS[1]];
+    let (outbox, inbox) = mpsc::channel(1);
+    let dump = operation(there(server), "elasticsearch-dump", json!({ "indices": indices, "jobs": 5 }));
+    let parameters = json!({ "rename": { "shop-*": "copy-*" }, "jobs": 1 });
+    let restore = operation(there(server), "elasticsearch-restore", parameters);
+    let (dumped, restored) =
+        tokio::join!(component.run(Operation { outbox, ..dump }), component.run(Operation { inbox, ..restore }));
+    assert_eq!(fact(&dumped.expect("dumped"), "rows"), fact(&restored.expect("restored"), "rows"));
+    for name in indices {
+        let copy = name.replace("shop-", "copy-");
+        let (one, other) = (compare::documents(server, name), compare::documents(server, &copy));
+        compare::same_documents(&one.expect("documents"), &other.expect("documents")).expect("the same");
+        server.client().ask("DELETE", &format!("/{copy}"), &Value::Null).expect("deleted");
+    }
+    assert_eq!(open_contexts(server), 0);
+}
+
 /// The first artifact is out, nobody takes the next: everything is open.
 async fn a_cancelled_dump_leaves_nothing_open(component: &Linked, server: &Search) {
     let (outbox, mut from) = mpsc::channel(1);
@@ -203,6 +222,7 @@ async fn everything_goes_out_of_opensearch_and_comes_back_in() {
     let server = Search::start(SearchVersion::OpenSearch38, &SearchOptions::default()).expect("a node");
     sample::create(&server, 3000).expect("the sample");
     let files = there_and_back(&component, &server).await;
+    a_dump_streams_into_a_restore(&component, &server).await;
     a_cancelled_dump_leaves_nothing_open(&component, &server).await;
     a_cancelled_restore_leaves_nothing_hanging(&component, &server, &files).await;
     a_killed_node_is_told(&component, server, &files).await;

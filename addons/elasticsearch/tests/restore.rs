@@ -5,6 +5,10 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 mod dumping;
+#[path = "restoring/looked.rs"]
+mod looked;
+#[path = "restoring/objects.rs"]
+mod objects;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;
@@ -16,20 +20,24 @@ use coffer_test_servers::search::{Search, SearchOptions, SearchVersion, sample};
 use dumping::{Dump, dump};
 use restoring::{fact, multielasticdump, restore};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Everything of one node: it takes longer to start than to do most of this.
 async fn all_of(version: SearchVersion) {
     let server = Search::start(version, &SearchOptions::default()).expect("a node");
     sample::create(&server, 2000).expect("the sample");
     create_guarded(&server);
+    write_again(&server);
     let sample = Sample {
         before: cluster(&server),
+        versions: versions(&server),
         ours: dump(&server, r#"{"hidden": true, "openClosed": true}"#).await.expect("dumped"),
         stock: multielasticdump(&server),
         server,
     };
     sample.what_is_there_is_left_alone().await;
     sample.some_come_back_under_other_names().await;
+    sample.a_data_stream_gets_another_name().await;
     sample.a_dump_of_ours_comes_back().await;
     sample.schema_and_documents_come_one_after_the_other().await;
     sample.files_of_stock_multielasticdump_come_back().await;
@@ -53,6 +61,26 @@ fn create_guarded(server: &Search) {
     ask("PUT", "/shop-guarded/_settings", settings);
 }
 
+/// So that documents have other versions than 1.
+fn write_again(server: &Search) {
+    let lines: String = (0..60)
+        .flat_map(|number| (0..number % 3).map(move |round| (number, round)))
+        .map(|(number, round)| format!("{{\"index\":{{\"_id\":\"v{number}\"}}}}\n{{\"number\":{round}}}\n"))
+        .collect();
+    server.client().bulk(&format!("/{}/_bulk?refresh=true", sample::PRODUCTS), &lines).expect("written");
+}
+
+/// By id, of documents that were written more than once.
+fn versions(server: &Search) -> BTreeMap<String, u64> {
+    let query = json!({ "version": true, "size": 10_000, "_source": false });
+    let found = server.client().ask("POST", &format!("/{}/_search", sample::PRODUCTS), &query).expect("found");
+    let hits = found["hits"]["hits"].as_array().expect("hits").iter();
+    let versions = hits.map(|hit| (hit["_id"].as_str().unwrap().to_owned(), hit["_version"].as_u64().unwrap()));
+    let more: BTreeMap<String, u64> = versions.filter(|(_, version)| *version > 1).collect();
+    assert!(more.len() >= 20, "{more:?}");
+    more
+}
+
 fn cluster(server: &Search) -> Cluster {
     compare::cluster(server).expect("what is there")
 }
@@ -60,6 +88,7 @@ fn cluster(server: &Search) -> Cluster {
 struct Sample {
     server: Search,
     before: Cluster,
+    versions: BTreeMap<String, u64>,
     ours: Dump,
     stock: Vec<Written>,
 }
@@ -98,7 +127,7 @@ impl Sample {
             (json!({ "include": ["nothing"] }), "include: the dump has no index"),
             (json!({ "rename": { "nothing": "x" } }), "rename: the dump has no index"),
             (json!({ "rename": { (sample::ODD): sample::EMPTY } }), "would become shop-empty"),
-            (json!({ "rename": { (sample::ODD): sample::LOGS_ALIAS } }), "there is an alias shop-logs"),
+            (json!({ "rename": { (sample::ODD): sample::LOGS_ALIAS } }), "shop-logs is an alias"),
             (
                 json!({ "overwrite": true, "rename": { "shop-cheap": "shop-not-of-the-dump" } }),
                 "there is an index of that name",
@@ -109,6 +138,17 @@ impl Sample {
             assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains(wanted)), "{refused:?}");
             self.server.client().delete("/shop-not-of-the-dump", &Value::Null).expect("deleted");
         }
+        let client = self.server.client();
+        let limit = |limit: Value| {
+            let settings = json!({ "persistent": { "cluster.max_shards_per_node": limit } });
+            client.ask("PUT", "/_cluster/settings", &settings).expect("set");
+        };
+        limit(json!("20"));
+        let others = json!({ "rename": { "shop-*": "copy-*" }, "exclude": [sample::STREAM] }).to_string();
+        let refused = restore(&self.server, &others, self.ours.files.clone()).await;
+        limit(Value::Null);
+        let told = |text: &str| text.contains("and takes 20 of them");
+        assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if told(text)), "{refused:?}");
         self.is_as_before();
     }
 
@@ -136,10 +176,31 @@ impl Sample {
         self.is_as_before();
     }
 
+    async fn a_data_stream_gets_another_name(&self) {
+        if !self.server.version().abilities().data_streams {
+            return;
+        }
+        let copy = format!("{}-copy", sample::STREAM);
+        let to = |name: &str| json!({ "include": [sample::STREAM], "rename": { (sample::STREAM): name } }).to_string();
+        let refused = restore(&self.server, &to("no-template"), self.ours.files.clone()).await;
+        assert!(
+            matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains("no index template")),
+            "{refused:?}"
+        );
+        restore(&self.server, &to(&copy), self.ours.files.clone()).await.expect("restored");
+        let streams = cluster(&self.server).data_streams;
+        let (before, found) = (&self.before.data_streams[sample::STREAM], &streams[&copy]);
+        compare::same_documents(&before.documents, &found.documents).expect("the same");
+        assert_eq!((before.indices, &before.settings), (found.indices, &found.settings));
+        self.server.client().ask("DELETE", &format!("/_data_stream/{copy}"), &Value::Null).expect("deleted");
+        self.is_as_before();
+    }
+
     async fn a_dump_of_ours_comes_back(&self) {
         sample::remove(&self.server).expect("removed");
         let report = restore(&self.server, "{}", self.ours.files.clone()).await.expect("restored");
         self.is_as_before();
+        assert_eq!(self.versions, versions(&self.server));
         for total in ["tables", "rows", "bytes"] {
             assert_eq!(fact(&report, total), self.ours.fact(total), "{total}");
         }
@@ -219,7 +280,20 @@ async fn a_dump_of_another_server_comes_back() {
     let dumped = dump(&old, r#"{"hidden": true, "openClosed": true}"#).await.expect("dumped");
     let before = cluster(&old);
     drop(old);
-    let new = Search::start(SearchVersion::OpenSearch38, &SearchOptions::default()).expect("a node");
+    // It takes no request as large as a restore's.
+    let small = SearchOptions {
+        settings: vec![("http.max_content_length".into(), "100kb".into())],
+        ..SearchOptions::default()
+    };
+    let new = Search::start(SearchVersion::OpenSearch38, &small).expect("a node");
+    let mut large = dumped.files.clone();
+    let document = format!("{{\"_index\":\"l\",\"_id\":\"1\",\"_source\":{{\"a\":\"{}\"}}}}\n", "x".repeat(200_000));
+    large.splice(.., [restoring::artifact("l.json", document)]);
+    let refused = restore(&new, "{}", large).await;
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("line 1 has 200") && text.contains("into l")),
+        "{refused:?}"
+    );
     let report = restore(&new, "{}", dumped.files.clone()).await.expect("restored");
     assert_eq!(fact(&report, "rows"), dumped.fact("rows"));
     let after = cluster(&new);

@@ -2,6 +2,7 @@
 
 use super::lines::Line;
 use coffer_addon::{Error, Result};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// How a document's line becomes an action.
@@ -70,8 +71,10 @@ impl Batch {
             push(r#""_type":"_doc""#);
             separator = ",";
         }
-        // A create is the first of its document: it has version 1 whatever it had.
-        if let Some(version) = line.version.filter(|_| action.keeps_versions && !action.is_create) {
+        // A create is the first of its document: it has version 1 whatever it had. Less than 0 stands for none, and what has no
+        // id yet cannot have had a version under it.
+        let keeps = |version: &i64| action.keeps_versions && !action.is_create && *version >= 0 && line.id.is_some();
+        if let Some(version) = line.version.filter(keeps) {
             push(separator);
             push(&format!(r#""version":{version},"version_type":"external""#));
         }
@@ -105,6 +108,13 @@ impl Batch {
         self.items.iter().map(|item| item.source).sum()
     }
 
+    /// For errors: the id of a document, as far as it has one.
+    pub fn id(&self, item: &Item) -> Option<String> {
+        let line = self.bytes.get(item.bytes.clone())?.split(|byte| *byte == b'\n').next()?;
+        let action: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(line).ok()?;
+        Some(action.values().next()?.get("_id")?.as_str()?.to_owned())
+    }
+
     /// For errors: which lines it has.
     pub fn lines(&self) -> String {
         match (self.items.first(), self.items.last()) {
@@ -124,7 +134,7 @@ mod tests {
     const LINES: [&str; 3] = [
         r#"{"_id":"\u00fc","_routing":"a b","_version":7,"_source":{"a": 1.0}}"#,
         r#"{"_type":"t","_source":{}}"#,
-        r#"{"_id":"3","_source":{"c":3}}"#,
+        r#"{"_id":"3","_version":-1,"_source":{"c":3}}"#,
     ];
 
     fn batch(action: &Action) -> Batch {
@@ -150,6 +160,7 @@ mod tests {
         let kept = batch(&Action { keeps_versions: true, has_type: true, is_create: false });
         let wanted = "\"routing\":\"a b\",\"_type\":\"_doc\",\"version\":7,\"version_type\":\"external\"}}\n{\"a\": 1.0}\n{\"index\":{\"_type\":\"t\"}}\n";
         assert!(text(&kept).contains(wanted), "{}", text(&kept));
+        assert!(text(&kept).contains(r#"{"index":{"_id":"3","_type":"_doc"}}"#), "{}", text(&kept));
         let created = batch(&Action { is_create: true, keeps_versions: true, ..Action::default() });
         assert!(text(&created).starts_with("{\"create\":{\"_id\":\"\\u00fc\",\"routing\":\"a b\"}}\n"));
     }
@@ -161,6 +172,10 @@ mod tests {
         let [first, second] = whole.split();
         assert_eq!([first.lines(), second.lines()], ["lines 1 to 2", "line 3"]);
         assert_eq!(format!("{}{}", text(&first), text(&second)), text(&whole));
+        assert_eq!(
+            whole.items.iter().map(|item| whole.id(item)).collect::<Vec<_>>(),
+            [Some("ü".into()), None, Some("3".into())]
+        );
         let some = whole.only([2, 0, 9]);
         assert_eq!(text(&some.only([0])), text(&second));
         assert_eq!(some.items.iter().map(|item| item.number).collect::<Vec<_>>(), [3, 1]);

@@ -1,29 +1,39 @@
-//! What belongs to no index: policies, pipelines, scripts and templates.
+//! What belongs to no index: pipelines, scripts, templates, policies and the like.
 
+use super::names;
 use super::parameters::Restore;
 use super::unfinished::Unfinished;
-use crate::client::{Body, Client};
+use crate::client::{Body, Client, Flavour};
 use crate::layout::{Definition, Definitions, Index};
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result, omitted};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Policy,
-    Pipeline,
+    SynonymSet,
     Script,
+    SearchPipeline,
+    Pipeline,
     ComponentTemplate,
     IndexTemplate,
     LegacyTemplate,
+    EnrichPolicy,
+    /// A pipeline that looks things up by such a policy.
+    EnrichingPipeline,
+    Policy,
 }
 
 /// Those that apply to nothing by themselves, in the order in which they need each other.
-const BEFORE: [Kind; 3] = [Kind::Policy, Kind::Pipeline, Kind::Script];
+const BEFORE: [Kind; 4] = [Kind::SynonymSet, Kind::Script, Kind::SearchPipeline, Kind::Pipeline];
 
 /// Those that change indices which are made behind them.
 const TEMPLATES: [Kind; 3] = [Kind::ComponentTemplate, Kind::IndexTemplate, Kind::LegacyTemplate];
+
+/// Those that need indices with all of their documents; and policies, which might end an index that is being filled: ISM's
+/// take every new one whose name they know.
+const BEHIND: [Kind; 3] = [Kind::EnrichPolicy, Kind::EnrichingPipeline, Kind::Policy];
 
 /// What a server adds by itself.
 const OWN_FIELDS: [&str; 4] = ["created_date", "created_date_millis", "modified_date", "modified_date_millis"];
@@ -31,9 +41,12 @@ const OWN_FIELDS: [&str; 4] = ["created_date", "created_date_millis", "modified_
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Policy => "lifecycle policy",
-            Kind::Pipeline => "ingest pipeline",
+            Kind::SynonymSet => "synonym set",
             Kind::Script => "script",
+            Kind::SearchPipeline => "search pipeline",
+            Kind::Pipeline | Kind::EnrichingPipeline => "ingest pipeline",
+            Kind::EnrichPolicy => "enrich policy",
+            Kind::Policy => "lifecycle policy",
             Kind::ComponentTemplate => "component template",
             Kind::IndexTemplate => "index template",
             Kind::LegacyTemplate => "template",
@@ -42,26 +55,56 @@ impl Kind {
 
     fn of(self, index: &Index) -> &Definitions {
         match self {
-            Kind::Policy => &index.policies,
-            Kind::Pipeline => &index.pipelines,
+            Kind::SynonymSet => &index.synonym_sets,
             Kind::Script => &index.scripts,
+            Kind::SearchPipeline => &index.search_pipelines,
+            Kind::Pipeline | Kind::EnrichingPipeline => &index.pipelines,
+            Kind::EnrichPolicy => &index.enrich_policies,
+            Kind::Policy => &index.policies,
             Kind::ComponentTemplate => &index.component_templates,
             Kind::IndexTemplate => &index.index_templates,
             Kind::LegacyTemplate => &index.legacy_templates,
         }
     }
 
+    /// Of one flavour alone.
+    fn flavour(self, index: &Index) -> Option<&str> {
+        match self {
+            Kind::SearchPipeline => Some(Flavour::OpenSearch.name()),
+            Kind::SynonymSet | Kind::EnrichPolicy => Some(Flavour::Elasticsearch.name()),
+            Kind::Policy => Some(&index.server.flavour),
+            _ => None,
+        }
+    }
+
+    /// Of the dump's pipelines, those that need a policy first are a kind of their own.
+    fn has(self, definition: &Definition) -> Result<bool> {
+        Ok(match self {
+            Kind::Pipeline => !is_enriching(&definition.value()?),
+            Kind::EnrichingPipeline => is_enriching(&definition.value()?),
+            _ => true,
+        })
+    }
+
     fn path(self, client: &Client, name: &str) -> String {
         let folder = match self {
+            Kind::SynonymSet => "_synonyms",
+            Kind::Script => "_scripts",
+            Kind::SearchPipeline => "_search/pipeline",
+            Kind::Pipeline | Kind::EnrichingPipeline => "_ingest/pipeline",
+            Kind::EnrichPolicy => "_enrich/policy",
             Kind::Policy if client.version().is_elasticsearch() => "_ilm/policy",
             Kind::Policy => "_plugins/_ism/policies",
-            Kind::Pipeline => "_ingest/pipeline",
-            Kind::Script => "_scripts",
             Kind::ComponentTemplate => "_component_template",
             Kind::IndexTemplate => "_index_template",
             Kind::LegacyTemplate => "_template",
         };
         format!("/{folder}/{}", segment(name))
+    }
+
+    /// Of a set it shows but some rules unless asked for more, and never more than these.
+    fn whole(self) -> &'static str {
+        if self == Kind::SynonymSet { "?size=10000" } else { "" }
     }
 
     /// What the server has of that name, as the dump would have it.
@@ -72,7 +115,17 @@ impl Kind {
                 let policy = answer.get(name).unwrap_or(answer).get("policy")?;
                 Some(json!({ "policy": policy }))
             }
-            Kind::Pipeline | Kind::LegacyTemplate => answer.get(name).cloned(),
+            Kind::Pipeline | Kind::EnrichingPipeline | Kind::SearchPipeline | Kind::LegacyTemplate => {
+                answer.get(name).cloned()
+            }
+            Kind::SynonymSet => Some(json!({ "synonyms_set": answer.get("synonyms_set")? })),
+            Kind::EnrichPolicy => {
+                let mut policy = listed("policies", "config")?;
+                for kind in policy.as_object_mut()?.values_mut().filter_map(Value::as_object_mut) {
+                    kind.remove("name");
+                }
+                Some(policy)
+            }
             Kind::Script => answer.get("script").cloned(),
             Kind::ComponentTemplate => listed("component_templates", "component_template"),
             Kind::IndexTemplate => listed("index_templates", "index_template"),
@@ -81,10 +134,11 @@ impl Kind {
 }
 
 /// What has to be put, in this order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cluster {
     before: Vec<(Kind, String, Definition)>,
     templates: Vec<(Kind, String, Definition)>,
+    behind: Vec<(Kind, String, Definition)>,
 }
 
 impl Cluster {
@@ -94,19 +148,31 @@ impl Cluster {
         if !parameters.templates {
             return Ok(cluster);
         }
-        if !index.policies.is_empty() && (index.server.flavour == "OpenSearch") == client.version().is_elasticsearch() {
-            return Err(Error::Unsupported(format!(
-                "the dump has lifecycle policies of {}, which {} does not know: {}; set templates to false, or dump without them",
-                index.server.flavour,
-                client.version().flavour.name(),
-                omitted::line(index.policies.keys())
-            )));
-        }
+        let own = client.version().flavour.name();
         let mut differing = Vec::new();
-        for (kinds, to_put) in [(BEFORE, &mut cluster.before), (TEMPLATES, &mut cluster.templates)] {
-            for kind in kinds {
-                for (name, definition) in kind.of(index) {
-                    let found: Option<Value> = client.find(&kind.path(client, name)).await?;
+        for (kinds, to_put) in [
+            (&BEFORE[..], &mut cluster.before),
+            (&TEMPLATES[..], &mut cluster.templates),
+            (&BEHIND[..], &mut cluster.behind),
+        ] {
+            for &kind in kinds {
+                let definitions = kind.of(index);
+                if let Some(flavour) = kind.flavour(index).filter(|flavour| *flavour != own && !definitions.is_empty())
+                {
+                    return Err(Error::Unsupported(format!(
+                        "the dump has a {} of {flavour}, which {own} does not know: {}; set templates to false, or dump without it",
+                        kind.name(),
+                        omitted::line(definitions.keys())
+                    )));
+                }
+                for (name, definition) in definitions {
+                    names::check_definition(kind.name(), name)?;
+                    if !kind.has(definition)? {
+                        continue;
+                    }
+                    let definition = &renamed(kind, definition, parameters)?;
+                    let path = format!("{}{}", kind.path(client, name), kind.whole());
+                    let found: Option<Value> = client.find(&path).await?;
                     let found = found.and_then(|answer| kind.there(&answer, name));
                     let is_same = found.as_ref().is_some_and(|found| is_same(found, definition));
                     if found.is_some() && !is_same && !parameters.overwrite {
@@ -131,6 +197,16 @@ impl Cluster {
         put(client, &self.before, unfinished).await
     }
 
+    /// What another part of the dump comes to, as far as it is not put yet.
+    pub fn extend(&mut self, other: Cluster) {
+        self.behind.extend(other.behind);
+    }
+
+    /// Needs the indices, and their documents found.
+    pub async fn put_behind(&self, client: &Client, unfinished: &Unfinished) -> Result<()> {
+        put(client, &self.behind, unfinished).await
+    }
+
     /// Indices are made before that: a template is not to change them.
     pub async fn put_templates(&self, client: &Client, unfinished: &Unfinished) -> Result<()> {
         put(client, &self.templates, unfinished).await
@@ -148,7 +224,17 @@ async fn put(client: &Client, definitions: &[(Kind, String, Definition)], unfini
             path = replacing(client, &path).await?;
         }
         let failed = || format!("unable to make the {} {name}", kind.name());
+        if *kind == Kind::EnrichPolicy
+            && client.find::<Value>(&path).await?.is_some_and(|found| kind.there(&found, name).is_some())
+        {
+            // It cannot be put over another.
+            client.send("DELETE", &path, &Body::None).await.context(failed)?;
+        }
         client.send("PUT", &path, &Body::Json(body.into_bytes())).await.context(failed)?;
+        if *kind == Kind::EnrichPolicy {
+            // What pipelines look things up in.
+            client.send("POST", &format!("{path}/_execute"), &Body::None).await.context(failed)?;
+        }
         unfinished.made(format!("{} {name}", kind.name()));
     }
     Ok(())
@@ -169,6 +255,40 @@ async fn replacing(client: &Client, path: &str) -> Result<String> {
         (Some(number), Some(term)) => format!("{path}?if_seq_no={number}&if_primary_term={term}"),
         _ => path.to_owned(),
     })
+}
+
+/// A policy for lookups says which indices it looks into.
+fn renamed(kind: Kind, definition: &Definition, parameters: &Restore) -> Result<Definition> {
+    if kind != Kind::EnrichPolicy || parameters.rename.is_empty() {
+        return Ok(definition.clone());
+    }
+    let rename = |name: &mut Value| {
+        if let Value::String(text) = name {
+            *text = parameters.rename.of(text).into_owned();
+        }
+    };
+    let mut policy = definition.value()?;
+    for indices in policy.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(|of| of.get_mut("indices")) {
+        match indices {
+            Value::Array(names) => names.iter_mut().for_each(rename),
+            name => rename(name),
+        }
+    }
+    Ok(Definition::new(&policy)?)
+}
+
+/// Whether there is a processor in it, however deep, that looks things up.
+fn is_enriching(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => {
+            let is_one = |(name, value): (&String, &Value)| {
+                name == "enrich" && value.get("policy_name").is_some() || is_enriching(value)
+            };
+            fields.iter().any(is_one)
+        }
+        Value::Array(values) => values.iter().any(is_enriching),
+        _ => false,
+    }
 }
 
 fn is_same(found: &Value, definition: &Definition) -> bool {

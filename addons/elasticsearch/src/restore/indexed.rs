@@ -5,17 +5,17 @@ use super::cluster::Cluster;
 use super::load::{Filling, Loader};
 use super::parameters::Restore;
 use super::plan::{Plan, Stream};
+use super::saved::Saved;
 use super::unfinished::Unfinished;
-use super::{streams, target};
+use super::{standing, streams, target};
 use crate::client::Client;
 use crate::layout::{
-    ALIAS, ANALYZER, COUNTS, Count, Counts, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, TEMPLATE, WHOLE,
+    ALIAS, ANALYZER, COUNTS, Count, Counts, Definitions, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, Space,
+    TEMPLATE, WHOLE,
 };
-use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, omitted};
+use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, index, omitted};
 use futures::future::try_join_all;
 use futures::lock::Mutex;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,22 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const AT_ONCE: usize = 2;
 
 pub async fn read(incoming: &mut Incoming) -> Result<Index> {
-    parse(&incoming.read_all(MAX_INDEX).await?, INDEX)
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8], file: &str) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("{file} is unreadable: {error}"));
-    let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
-    if format != FORMAT {
-        return Err(Error::Unsupported(format!(
-            "{file} is of format {format}, and this version knows {FORMAT}; restore with the version that dumped"
-        )));
-    }
-    serde_json::from_slice(bytes).map_err(unreadable)
+    index::parse(&incoming.read_all(MAX_INDEX).await?, INDEX, FORMAT)
 }
 
 /// What an artifact of the dump is for.
@@ -47,6 +32,7 @@ enum File<'a> {
     Index(&'a str, &'a str),
     /// The documents of a data stream's index, and which of its indices that is.
     Stream(&'a StreamFill<'a>, usize),
+    Objects(&'a Space),
     LeftOut,
 }
 
@@ -66,12 +52,20 @@ pub async fn restore(
     unfinished: &Unfinished,
 ) -> Result<Plan> {
     announce(index);
+    let saved = Saved::look(client, index.dashboards.as_ref(), parameters, unfinished).await?;
     let plan = prepare(client, parameters, index, true, unfinished).await?;
-    read_all(client, inbox, loader, index, &plan).await?;
+    read_all(client, inbox, loader, index, &plan, saved).await?;
     Ok(plan)
 }
 
-async fn read_all(client: &Client, inbox: &Inbox, loader: &Loader<'_>, index: &Index, plan: &Plan) -> Result<()> {
+async fn read_all(
+    client: &Client,
+    inbox: &Inbox,
+    loader: &Loader<'_>,
+    index: &Index,
+    plan: &Plan,
+    saved: Option<Saved<'_>>,
+) -> Result<()> {
     let streams: Vec<StreamFill> =
         plan.streams.iter().map(|stream| StreamFill { stream, begun: Mutex::new(0) }).collect();
     let reading = Reading {
@@ -79,7 +73,9 @@ async fn read_all(client: &Client, inbox: &Inbox, loader: &Loader<'_>, index: &I
         inbox,
         loader,
         makes: plan.makes,
-        files: files(plan, &streams)?,
+        files: files(index, plan, &streams)?,
+        saved,
+        objects: RefCell::default(),
         types: client.version().has_types(),
         seen: RefCell::default(),
         filled: RefCell::default(),
@@ -104,16 +100,18 @@ pub async fn prepare(
     is_whole: bool,
     unfinished: &Unfinished,
 ) -> Result<Plan> {
-    let plan = Plan::new(index, parameters, client.version(), is_whole)?;
-    let cluster = Cluster::look(client, index, parameters).await?;
-    let found = target::look(client, &plan, parameters).await?;
+    let mut plan = Plan::new(index, parameters, client.version(), is_whole)?;
+    plan.cluster = Cluster::look(client, index, parameters).await?;
+    let none = Definitions::new();
+    let templates = if parameters.templates { &index.index_templates } else { &none };
+    let found = standing::look(client, &plan, parameters, templates).await?;
     if plan.makes {
-        cluster.put_before(client, unfinished).await?;
+        plan.cluster.put_before(client, unfinished).await?;
         target::clear(client, &found, unfinished).await?;
         for index in &plan.indices {
-            target::make(client, index, unfinished).await?;
+            target::make(client, index, &plan.origin, unfinished).await?;
         }
-        cluster.put_templates(client, unfinished).await?;
+        plan.cluster.put_templates(client, unfinished).await?;
         for stream in &plan.streams {
             streams::make(client, stream, unfinished).await?;
         }
@@ -125,12 +123,15 @@ fn announce(index: &Index) {
     if let Some(filtered) = &index.filtered {
         coffer_addon::info!("the dump has not all that the server had: {filtered}");
     }
+    for (kind, names) in &index.not_kept {
+        coffer_addon::info!("no dump keeps {kind}; the server had {}", omitted::line(names));
+    }
     if !index.omitted.is_empty() {
         coffer_addon::warn!("the dump lacks {}", omitted::line(&index.omitted));
     }
 }
 
-fn files<'a>(plan: &'a Plan, streams: &'a [StreamFill<'a>]) -> Result<BTreeMap<&'a str, File<'a>>> {
+fn files<'a>(index: &'a Index, plan: &'a Plan, streams: &'a [StreamFill<'a>]) -> Result<BTreeMap<&'a str, File<'a>>> {
     let indices = plan.indices.iter().filter_map(|index| {
         index.file.as_deref().map(|file| (file, File::Index(index.name.as_str(), index.target.as_str())))
     });
@@ -139,8 +140,10 @@ fn files<'a>(plan: &'a Plan, streams: &'a [StreamFill<'a>]) -> Result<BTreeMap<&
         indices.filter_map(move |(place, index)| index.file().map(|file| (file, File::Stream(fill, place))))
     });
     let left_out = plan.left_out.values().flatten().map(|file| (file.as_str(), File::LeftOut));
+    let spaces = index.dashboards.iter().flat_map(|dashboards| &dashboards.spaces);
+    let objects = spaces.map(|space| (space.file.as_str(), File::Objects(space)));
     let mut files = BTreeMap::new();
-    for (name, file) in indices.chain(of_streams).chain(left_out) {
+    for (name, file) in indices.chain(of_streams).chain(left_out).chain(objects) {
         if files.insert(name, file).is_some() {
             return Err(Error::Corrupt(format!("{INDEX} has {name} twice")));
         }
@@ -155,6 +158,10 @@ struct Reading<'a> {
     /// Whether what documents go into was made for them.
     makes: bool,
     files: BTreeMap<&'a str, File<'a>>,
+    /// None: they are passed over.
+    saved: Option<Saved<'a>>,
+    /// How many saved objects were imported, by file.
+    objects: RefCell<BTreeMap<String, u64>>,
     types: bool,
     seen: RefCell<BTreeSet<String>>,
     /// What was read, by the index's name in the dump.
@@ -197,9 +204,16 @@ impl Reading<'_> {
                     self.filled.borrow_mut().insert(index.name.clone(), *filling.read.borrow());
                 }
             }
+            Some(File::Objects(space)) => match &self.saved {
+                Some(saved) => {
+                    let count = saved.import(space, &mut incoming).await?;
+                    self.objects.borrow_mut().insert(name.into(), count);
+                }
+                None => drain(&mut incoming).await?,
+            },
             Some(File::LeftOut) => drain(&mut incoming).await?,
             None if name == COUNTS => {
-                let counts = parse(&incoming.read_all(MAX_INDEX).await?, COUNTS)?;
+                let counts = index::parse(&incoming.read_all(MAX_INDEX).await?, COUNTS, FORMAT)?;
                 self.counts.replace(Some(counts));
             }
             // The index has all that they have.
@@ -253,6 +267,12 @@ impl Reading<'_> {
             };
             compare(name, read, expected).context(|| INDEX)?;
         }
+        for (name, read) in &*self.objects.borrow() {
+            let expected = counts.saved_objects.get(name).copied().unwrap_or_default();
+            if *read != expected {
+                return Err(Error::Corrupt(format!("{name} has {read} saved objects, and the dump had {expected}")));
+            }
+        }
         let unread = counts
             .indices
             .keys()
@@ -284,18 +304,4 @@ pub async fn drain(incoming: &mut Incoming) -> Result<()> {
         incoming.consume(usize::MAX);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_of_another_format_is_for_another_version() {
-        let parse = |text: &str| parse::<Index>(text.as_bytes(), INDEX);
-        assert!(matches!(parse(r#"{"format": 9}"#), Err(Error::Unsupported(text)) if text.contains("format 9")));
-        for wrong in ["", "{}", r#"{"format": 1}"#] {
-            assert!(matches!(parse(wrong), Err(Error::Corrupt(_))), "{wrong}");
-        }
-    }
 }

@@ -76,7 +76,7 @@ pub struct Line<'a> {
     #[serde(rename = "_routing", borrow)]
     pub routing: Option<&'a RawValue>,
     #[serde(rename = "_version")]
-    pub version: Option<u64>,
+    pub version: Option<i64>,
     #[serde(rename = "_source", borrow)]
     pub source: Option<&'a RawValue>,
 }

@@ -2,12 +2,12 @@
 
 use super::answer::{self, Outcomes};
 use super::batch::{Action, Batch};
-use super::budget::Budget;
 use super::lines::{Line, Lines};
-use super::problems::Problems;
 use super::waits::{Waits, asked};
 use crate::layout::Count;
+use coffer_addon::budget::Budget;
 use coffer_addon::http::{Http, Request, Response, segment};
+use coffer_addon::problems::Problems;
 use coffer_addon::work::Tally;
 use coffer_addon::{Context as _, Error, Incoming, Result};
 use futures::StreamExt;
@@ -250,9 +250,9 @@ impl<'a> Loader<'a> {
         let refused = batch.only(outcomes.refused.iter().map(|(place, _)| *place));
         self.tally.add_bytes(batch.source() - again.source() - refused.source());
         for (item, (_, why)) in refused.items.iter().zip(outcomes.refused) {
-            let number = item.number;
-            let Filling { file, target, .. } = filling;
-            self.problems.add(Error::Failed(format!("line {number} of {file} was refused by {target}: {why}")))?;
+            let id = refused.id(item).map(|id| format!(" (document {id:?})")).unwrap_or_default();
+            let (Filling { file, target, .. }, number) = (filling, item.number);
+            self.problems.add(Error::Failed(format!("line {number} of {file}{id} was refused by {target}: {why}")))?;
         }
         Ok(again)
     }

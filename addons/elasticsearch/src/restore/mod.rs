@@ -9,25 +9,28 @@
 //! |---|---|
 //! | [`indexed`] | a dump of ours, from its first artifact to its last |
 //! | [`foreign`], [`parts`] | files of elasticdump |
-//! | [`plan`], [`rename`], [`settings`] | what of it is restored, and as what |
+//! | [`plan`], [`rename`], [`names`], [`settings`] | what of it is restored, and as what |
+//! | [`standing`] | what is in the way |
 //! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
+//! | [`saved`] | Dashboards' saved objects |
 //! | [`unfinished`] | what of it is put back and told where the restore fails |
 //! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
 
 mod answer;
 mod batch;
-mod budget;
 mod cluster;
 mod foreign;
 mod indexed;
 mod lines;
 mod load;
+mod names;
 mod parameters;
 mod parts;
 mod plan;
-mod problems;
 mod rename;
+mod saved;
 mod settings;
+mod standing;
 mod streams;
 mod target;
 mod unfinished;
@@ -38,11 +41,11 @@ pub use rename::Rename;
 
 use crate::client::Client;
 use crate::layout::{INDEX, Index};
+use coffer_addon::problems::Problems;
 use coffer_addon::work::Tally;
 use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result};
 use load::Loader;
 use plan::Plan;
-use problems::Problems;
 use unfinished::Unfinished;
 
 enum Input {
@@ -72,6 +75,7 @@ async fn run(client: &Client, inbox: &Inbox, parameters: &Restore, unfinished: &
     let (plan, ()) = futures::try_join!(read, loader.run(jobs))?;
     target::check_counts(client, &loader, plan.targets()).await?;
     if plan.makes {
+        plan.cluster.put_behind(client, unfinished).await?;
         target::finish(client, &plan, parameters).await?;
         unfinished.finished();
         if parameters.cluster_settings && !plan.cluster_settings.is_empty() {

@@ -33,6 +33,9 @@ pub struct Restore {
     pub aliases: bool,
     /// Restore the cluster's persistent settings too, where the dump has them.
     pub cluster_settings: bool,
+    /// Restore the saved objects of Kibana or OpenSearch Dashboards too, where the dump has them; the binding has to name its
+    /// endpoint `dashboards`.
+    pub saved_objects: bool,
     /// Settings of indices that are left out, e.g. `index.lifecycle.*` for a server that does not know them.
     pub omit_settings: Patterns,
     /// How long a server is waited for that has no time for a request, e.g. `90s` or `5m`.
@@ -51,6 +54,7 @@ impl Default for Restore {
             templates: true,
             aliases: true,
             cluster_settings: false,
+            saved_objects: false,
             omit_settings: Patterns::default(),
             patience: Span(Duration::from_secs(300)),
         }

@@ -1,5 +1,7 @@
 //! What of a dump is restored, and under which names: decided from its index alone.
 
+use super::cluster::Cluster;
+use super::names;
 use super::parameters::Restore;
 use super::settings::{Knows, Settings};
 use crate::client::Version;
@@ -31,6 +33,9 @@ pub struct Stream {
     pub aliases: Definitions,
     /// Oldest first.
     pub indices: Vec<Backing>,
+    /// What was set on the stream itself, by the last part of the path to put it to: before documents come, and behind them.
+    pub before: Vec<(&'static str, Definition)>,
+    pub behind: Vec<(&'static str, Definition)>,
 }
 
 /// An index of a data stream.
@@ -50,10 +55,14 @@ impl Backing {
 
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// The server that was dumped, for people; empty where nobody knows.
+    pub origin: String,
     /// Whether indices are made; otherwise they have to be there.
     pub makes: bool,
     pub indices: Vec<Planned>,
     pub streams: Vec<Stream>,
+    /// What belongs to none of them.
+    pub cluster: Cluster,
     /// Of the cluster, persistent, flat.
     pub cluster_settings: BTreeMap<String, Value>,
     /// What a filter leaves out: indices with the names of their files.
@@ -64,7 +73,11 @@ impl Plan {
     /// `is_whole`: there is no more of the dump than the index says.
     pub fn new(index: &Index, parameters: &Restore, version: &Version, is_whole: bool) -> Result<Plan> {
         let cluster_settings = index.cluster_settings.clone();
-        let mut plan = Plan { makes: index.schema, cluster_settings, ..Plan::default() };
+        let origin = match index.server.version.as_str() {
+            "" => String::new(),
+            version => format!("{} {version}", index.server.flavour),
+        };
+        let mut plan = Plan { origin, makes: index.schema, cluster_settings, ..Plan::default() };
         let by_name: BTreeMap<&str, &IndexDefinition> =
             index.indices.iter().map(|index| (index.name.as_str(), index)).collect();
         let backing: BTreeSet<&str> =
@@ -82,7 +95,7 @@ impl Plan {
             if backing.contains(index.name.as_str()) {
                 continue;
             }
-            if parameters.selects(&index.name) {
+            if parameters.selects(&index.name) && !plan.is_security(index, parameters) {
                 plan.indices.push(planned(index, parameters, version)?);
             } else {
                 plan.left_out.insert(index.name.clone(), index.file.clone());
@@ -91,8 +104,28 @@ impl Plan {
         if is_whole {
             plan.check_names(index, parameters)?;
         }
+        for (target, policy) in
+            plan.indices.iter().filter_map(|index| Some((&index.target, index.settings.ages_from_a_date()?)))
+        {
+            coffer_addon::warn!(
+                "{target} is as old as its index.lifecycle.origination_date says: the policy {policy} may end it as soon as it is \
+                 restored; leave that out with omitSettings (index.lifecycle.*) to keep it"
+            );
+        }
         plan.check_targets()?;
         Ok(plan)
+    }
+
+    /// Users and roles are not restored by the way: whoever can write a dump could log in as anybody then.
+    fn is_security(&self, index: &IndexDefinition, parameters: &Restore) -> bool {
+        let is_one = names::is_security(&parameters.rename.of(&index.name));
+        if is_one {
+            coffer_addon::warn!(
+                "{} is not restored: it says who may do what on the server; for a look at it give it another name by rename",
+                index.name
+            );
+        }
+        is_one
     }
 
     /// What another part of the dump comes to.
@@ -100,18 +133,13 @@ impl Plan {
         self.indices.extend(other.indices);
         self.streams.extend(other.streams);
         self.left_out.extend(other.left_out);
+        self.cluster.extend(other.cluster);
     }
 
     /// Names on the server, of indices and of data streams.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         let streams = self.streams.iter().map(|stream| stream.target.as_str());
         self.indices.iter().map(|index| index.target.as_str()).chain(streams)
-    }
-
-    /// Names in the dump.
-    pub fn aliases(&self) -> impl Iterator<Item = &str> {
-        let streams = self.streams.iter().flat_map(|stream| stream.aliases.keys());
-        self.indices.iter().flat_map(|index| index.aliases.keys()).chain(streams).map(String::as_str)
     }
 
     /// Parameters that name what the dump does not have.
@@ -146,6 +174,7 @@ impl Plan {
     }
 
     fn check_targets(&self) -> Result<()> {
+        self.targets().try_for_each(names::check_index)?;
         let mut targets = BTreeSet::new();
         if let Some(twice) = self.targets().find(|target| !targets.insert(*target)) {
             return Err(Error::InvalidParameter(format!("rename: two indices or data streams would become {twice}")));
@@ -168,10 +197,17 @@ fn planned_stream(
         let made = index.map(|index| planned(index, parameters, version)).transpose()?;
         Ok(Backing { name: name.clone(), made })
     };
+    // Retention counts from when an index was rolled over: behind the documents, so that it does not end one meanwhile.
+    let said = |parts: [(&'static str, &Option<Definition>); 2]| {
+        let parts = parts.into_iter().filter(|_| parameters.templates);
+        parts.filter_map(|(path, body)| Some((path, body.clone()?))).collect()
+    };
     Ok(Stream {
         target: parameters.rename.of(&stream.name).into_owned(),
         aliases: stream.aliases.clone(),
         indices: stream.indices.iter().map(backing).collect::<Result<_>>()?,
+        before: said([("_settings", &stream.settings), ("_mappings", &stream.mappings)]),
+        behind: said([("_lifecycle", &stream.lifecycle), ("_options", &stream.options)]),
     })
 }
 

@@ -28,6 +28,10 @@ impl<'de> Deserialize<'de> for Rename {
 }
 
 impl Rename {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What something of the dump is called on the server.
     pub fn of<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if let Some(exact) = self.0.get(name) {

@@ -96,11 +96,35 @@ impl Settings {
             finished.entry(name).or_insert(Value::Null);
         }
         // It decides by itself.
-        if finished.get("index.auto_expand_replicas").is_some_and(|value| !value.is_null() && *value != json!("false"))
-        {
+        if self.expands() {
             finished.remove("index.number_of_replicas");
         }
         finished
+    }
+
+    /// The lifecycle policy, where it counts the index's age from a date that the dump says. Otherwise it counts from when the
+    /// restore made the index: nothing is ended for being old that was only just brought back.
+    pub fn ages_from_a_date(&self) -> Option<&str> {
+        let says = |name: &str| self.later.get(&format!("index.lifecycle.{name}")).and_then(Value::as_str);
+        let has_date = says("origination_date").is_some_and(|date| date != "-1");
+        says("name").filter(|_| has_date || says("parse_origination_date") == Some("true"))
+    }
+
+    /// With replicas, as far as the dump says how many.
+    pub fn shards(&self) -> u64 {
+        let number = |settings: &Map<String, Value>, name: &str, default| {
+            let text = settings.get(name).and_then(Value::as_str);
+            text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(default)
+        };
+        // What expands by itself has as many as there is room for.
+        let replicas = number(&self.later, "index.number_of_replicas", 1);
+        let replicas = if self.expands() { 0 } else { replicas };
+        number(&self.first, "index.number_of_shards", 1).saturating_mul(replicas.saturating_add(1))
+    }
+
+    fn expands(&self) -> bool {
+        let value = self.later.get("index.auto_expand_replicas");
+        value.is_some_and(|value| !value.is_null() && *value != json!("false"))
     }
 
     /// When everything else is done.
@@ -180,6 +204,9 @@ mod tests {
         assert_eq!(Value::Object(settings.to_finish()), json!({ "index.blocks.write": "true" }));
         let tiers = Settings::new(&said, &Patterns::default(), BOTH);
         assert!(tiers.first.contains_key(TIER) && tiers.to_finish().contains_key("index.lifecycle.name"));
+        assert_eq!(tiers.ages_from_a_date(), None);
+        let dated = json!({ "index.lifecycle.name": "p", "index.lifecycle.origination_date": "1700000000000" });
+        assert_eq!(Settings::new(&dated, &Patterns::default(), BOTH).ages_from_a_date(), Some("p"));
         let flat = json!({ "index.number_of_shards": "3", "auto_expand_replicas": "0-1" });
         let flat = Settings::new(&flat, &Patterns::default(), BOTH);
         assert_eq!(Value::Object(flat.first.clone()), json!({ "index.number_of_shards": "3" }));

@@ -6,10 +6,13 @@ use super::settings::{self, Settings};
 use super::target;
 use super::unfinished::Unfinished;
 use crate::catalog;
-use crate::client::{Body, Client};
-use crate::layout::Definition;
+use crate::client::{Body, Client, what};
+use crate::layout::{Definition, Definitions};
 use coffer_addon::http::segment;
+use coffer_addon::parameters::Patterns;
 use coffer_addon::{Context as _, Error, Result};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -18,17 +21,61 @@ const OWN: &str = "_data_stream_timestamp";
 
 const LIFECYCLE: &str = "index.lifecycle.name";
 
-/// Whether the server has data streams, where the dump does.
-pub async fn check_known(client: &Client, plan: &Plan) -> Result<()> {
-    if plan.streams.is_empty() || catalog::optional::<Value>(client, "/_data_stream").await?.is_some() {
+/// An index template, as far as streams need one.
+#[derive(Deserialize)]
+struct Template {
+    #[serde(default)]
+    index_patterns: Patterns,
+    data_stream: Option<IgnoredAny>,
+}
+
+/// Whether the server can make the dump's data streams: it knows them, and there is a template for each, or one among
+/// `templates`, which are put first.
+pub async fn check_known(client: &Client, plan: &Plan, templates: &Definitions) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Listed {
+        index_templates: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        index_template: Template,
+    }
+    if plan.streams.is_empty() {
         return Ok(());
     }
     let version = client.version();
-    Err(Error::Unsupported(format!(
-        "the dump has data streams, which this {} {} does not know; leave them out with exclude",
-        version.flavour.name(),
-        version.text
-    )))
+    let of_another = |stream: &&Stream| !(stream.before.is_empty() && stream.behind.is_empty());
+    if catalog::optional::<Value>(client, "/_data_stream").await?.is_none() {
+        return Err(Error::Unsupported(format!(
+            "the dump has data streams, which this {} {} does not know; leave them out with exclude",
+            version.flavour.name(),
+            version.text
+        )));
+    }
+    if let Some(stream) = plan.streams.iter().find(of_another).filter(|_| !version.is_elasticsearch()) {
+        return Err(Error::Unsupported(format!(
+            "the data stream {} has a lifecycle, options, settings or mappings of its own, which {} does not know; set templates \
+             to false to leave them out",
+            stream.target,
+            version.flavour.name()
+        )));
+    }
+    let listed: Listed = client.get("/_index_template").await?;
+    let mut all: Vec<Template> = listed.index_templates.into_iter().map(|named| named.index_template).collect();
+    for template in templates.values() {
+        all.push(serde_json::from_str(template.text())?);
+    }
+    let has_one = |stream: &&Stream| {
+        all.iter().any(|template| template.data_stream.is_some() && template.index_patterns.matches(&stream.target))
+    };
+    match plan.streams.iter().find(|stream| !has_one(stream)) {
+        None => Ok(()),
+        Some(stream) => Err(Error::InvalidParameter(format!(
+            "there is no index template for a data stream {}, neither in the dump nor on the server: put one first, or choose \
+             another rename",
+            stream.target
+        ))),
+    }
 }
 
 /// Makes a stream with its first index.
@@ -41,8 +88,25 @@ pub async fn make(client: &Client, stream: &Stream, unfinished: &Unfinished) -> 
     let made = client.ask("PUT", &path, &Body::None).await.context(failed)?;
     made.map(drop).map_err(|refusal| {
         unfinished.refused(&stream.target);
-        refusal.error("it").context(failed())
-    })
+        refusal.error(&what("PUT", &path)).context(failed())
+    })?;
+    put(client, stream, &stream.before).await
+}
+
+/// What was set on a stream itself.
+pub async fn put(client: &Client, stream: &Stream, said: &[(&'static str, Definition)]) -> Result<()> {
+    for (what, body) in said {
+        let path = format!("/_data_stream/{}/{what}", segment(&stream.target));
+        let failed = || {
+            format!(
+                "the data stream {} cannot have its {}; set templates to false to leave that out",
+                stream.target,
+                what.trim_start_matches('_')
+            )
+        };
+        client.send("PUT", &path, &Body::Json(body.text().into())).await.map(drop).context(failed)?;
+    }
+    Ok(())
 }
 
 /// Lets documents go to the index at this place: the stream has another one, unless that is its first. It is

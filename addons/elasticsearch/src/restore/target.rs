@@ -1,109 +1,19 @@
-//! Indices and data streams on the server: looked at, made ready for documents, and made what they were in the dump.
+//! Indices and data streams on the server: made ready for documents, and made what they were in the dump.
 
 use super::load::Loader;
 use super::parameters::Restore;
 use super::plan::{Plan, Planned};
 use super::settings::Settings;
+use super::standing::Found;
 use super::streams;
 use super::unfinished::Unfinished;
-use crate::catalog;
-use crate::client::{Body, Client};
+use crate::client::{Body, Client, what};
 use crate::layout::Definition;
 use coffer_addon::http::segment;
-use coffer_addon::{Context as _, Error, Result, omitted};
-use serde::{Deserialize, Serialize};
+use coffer_addon::{Context as _, Error, Result};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What is there under the names that the restore wants.
-#[derive(Debug, Default)]
-pub struct Found {
-    indices: BTreeSet<String>,
-    streams: BTreeSet<String>,
-}
-
-/// Looks at everything that could stand in the way; changes nothing.
-pub async fn look(client: &Client, plan: &Plan, parameters: &Restore) -> Result<Found> {
-    #[derive(Deserialize)]
-    struct Aliases {
-        #[serde(default)]
-        aliases: BTreeMap<String, Value>,
-    }
-    let there: BTreeMap<String, Aliases> =
-        client.get("/_all/_alias?expand_wildcards=all&ignore_unavailable=true").await?;
-    let mut found = Found::default();
-    streams::check_known(client, plan).await?;
-    found.streams = catalog::data_streams(client).await?.into_iter().map(|stream| stream.name).collect();
-    let aliases: BTreeSet<&String> = there.values().flat_map(|index| index.aliases.keys()).collect();
-    let mut in_the_way = Vec::new();
-    for target in plan.targets() {
-        if aliases.contains(&target.to_owned()) {
-            return Err(Error::InvalidParameter(format!(
-                "there is an alias {target}, so there can be no index of that name; remove the alias, or restore elsewhere with rename"
-            )));
-        }
-        // Where streams have aliases, they are among the indices.
-        let is_stream = found.streams.contains(target);
-        if there.contains_key(target) && !is_stream {
-            found.indices.insert(target.into());
-            in_the_way.push(target);
-        } else if is_stream {
-            in_the_way.push(target);
-        }
-    }
-    if !plan.makes {
-        return check_empty(client, plan, &in_the_way).await.map(|()| found);
-    }
-    if !in_the_way.is_empty() && !parameters.overwrite {
-        return Err(Error::InvalidParameter(format!(
-            "{} is there already; set overwrite to replace it, or restore elsewhere with rename",
-            omitted::line(&in_the_way)
-        )));
-    }
-    let names = plan.aliases().map(|alias| parameters.rename.of(alias)).filter(|_| parameters.aliases);
-    if let Some(alias) =
-        names.into_iter().find(|alias| there.contains_key(&**alias) && !found.indices.contains(&**alias))
-    {
-        return Err(Error::InvalidParameter(format!(
-            "the dump has an alias {alias}, and there is an index of that name; set aliases to false, or rename the alias"
-        )));
-    }
-    let wanted: BTreeSet<&str> = plan.targets().collect();
-    found.streams.retain(|stream| wanted.contains(stream.as_str()));
-    Ok(found)
-}
-
-/// Documents alone go into what is there, and has none.
-async fn check_empty(client: &Client, plan: &Plan, there: &[&str]) -> Result<()> {
-    for target in plan.targets() {
-        if !there.contains(&target) {
-            return Err(Error::InvalidParameter(format!(
-                "{target} is not there, and the dump has documents alone; restore a dump of its schema first"
-            )));
-        }
-        check_pipelines(client, target).await?;
-        if count(client, target).await? > 0 {
-            return Err(Error::InvalidParameter(format!(
-                "{target} is not empty, and the dump has documents alone; empty it first, or restore elsewhere with rename"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// A default pipeline is kept from documents by each request, a final one cannot be.
-async fn check_pipelines(client: &Client, target: &str) -> Result<()> {
-    let path = format!("/{}/_settings?flat_settings=true", segment(target));
-    let found: BTreeMap<String, Value> = client.get(&path).await?;
-    let has_final =
-        |index: &Value| index.pointer("/settings/index.final_pipeline").is_some_and(|name| *name != "_none");
-    if found.values().any(has_final) {
-        return Err(Error::InvalidParameter(format!(
-            "{target} has a final pipeline, which would change documents that have been through it; remove the setting index.final_pipeline for as long as this takes"
-        )));
-    }
-    Ok(())
-}
 
 /// Deletes what was in the way.
 pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> Result<()> {
@@ -121,7 +31,7 @@ pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> R
 }
 
 /// Makes an index that is quick to fill.
-pub async fn make(client: &Client, index: &Planned, unfinished: &Unfinished) -> Result<()> {
+pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &Unfinished) -> Result<()> {
     #[derive(Serialize)]
     struct Made<'a> {
         settings: Map<String, Value>,
@@ -133,10 +43,12 @@ pub async fn make(client: &Client, index: &Planned, unfinished: &Unfinished) -> 
         || format!("unable to make {}; what this server does not know can be left out with omitSettings", index.target);
     // An answer that gets lost may be a good one.
     unfinished.index(index);
-    let made = client.ask("PUT", &format!("/{}", segment(&index.target)), &body).await.context(failed)?;
+    let path = format!("/{}", segment(&index.target));
+    let made = client.ask("PUT", &path, &body).await.context(failed)?;
     made.map(drop).map_err(|refusal| {
         unfinished.refused(&index.target);
-        refusal.error("it").context(failed())
+        let error = refusal.error(&what("PUT", &path)).context(failed());
+        if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) }
     })
 }
 
@@ -190,6 +102,7 @@ pub async fn finish(client: &Client, plan: &Plan, parameters: &Restore) -> Resul
         set(client, &index.target, &index.settings.to_finish()).await?;
     }
     for stream in &plan.streams {
+        streams::put(client, stream, &stream.behind).await?;
         streams::set(client, stream, Settings::to_finish).await?;
     }
     Ok(())

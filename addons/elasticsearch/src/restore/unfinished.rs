@@ -40,7 +40,6 @@ pub struct Unfinished {
 
 impl Unfinished {
     pub fn index(&self, index: &Planned) {
-        self.removed.borrow_mut().remove(&index.target);
         self.indices.borrow_mut().insert(index.target.clone(), index.settings.to_use());
     }
 
@@ -53,7 +52,6 @@ impl Unfinished {
     pub fn stream(&self, stream: &Stream) {
         let put_back =
             |index: &super::plan::Backing| index.made.as_ref().map(|made| made.settings.to_use()).unwrap_or_default();
-        self.removed.borrow_mut().remove(&stream.target);
         self.streams.borrow_mut().insert(stream.target.clone(), stream.indices.iter().map(put_back).collect());
     }
 
@@ -69,6 +67,7 @@ impl Unfinished {
 
     /// All indices are what they were in the dump.
     pub fn finished(&self) {
+        self.removed.borrow_mut().clear();
         self.indices.borrow_mut().clear();
         self.streams.borrow_mut().clear();
     }
@@ -99,9 +98,10 @@ impl Unfinished {
     fn told(&self) -> Option<String> {
         let (indices, streams, removed) = (self.indices.borrow(), self.streams.borrow(), self.removed.borrow());
         let halves: Vec<&String> = indices.keys().chain(streams.keys()).collect();
+        let removed = removed.iter().filter(|name| !halves.contains(name));
         let parts = [
             ("restored by half", omitted::line(&halves)),
-            ("removed, and not made again", omitted::line(&*removed)),
+            ("removed, and not made again", omitted::line(removed)),
             ("made already", omitted::line(&*self.made.borrow())),
         ];
         let parts = parts.iter().filter(|(_, names)| !names.is_empty());

@@ -32,6 +32,9 @@ impl Asked {
 /// None hangs up without an answer.
 pub type Script = Box<dyn FnMut(&Asked, usize) -> Option<(u16, String)> + Send>;
 
+/// What it says to a request that is no `_bulk`; none: what an empty cluster would.
+pub type Other = Box<dyn FnMut(&Asked) -> Option<(u16, String)> + Send>;
+
 pub struct Fake {
     pub port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -40,10 +43,27 @@ pub struct Fake {
 impl Fake {
     /// `bulk` answers `_bulk`, and is told the how manieth it is, from 0; the rest is answered as by an empty cluster.
     pub async fn start(bulk: impl FnMut(&Asked, usize) -> Option<(u16, String)> + Send + 'static) -> Fake {
+        Fake::saying(bulk, |_| None).await
+    }
+
+    /// One that takes every document, and says to other requests what it is told to.
+    pub async fn with(other: impl FnMut(&Asked) -> Option<(u16, String)> + Send + 'static) -> Fake {
+        Fake::saying(|asked, _| all_well(asked), other).await
+    }
+
+    pub async fn saying(
+        bulk: impl FnMut(&Asked, usize) -> Option<(u16, String)> + Send + 'static,
+        other: impl FnMut(&Asked) -> Option<(u16, String)> + Send + 'static,
+    ) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let state = Arc::new(Mutex::new(State { bulk: Box::new(bulk), bulks: 0, counts: BTreeMap::new() }));
+        let state = Arc::new(Mutex::new(State {
+            bulk: Box::new(bulk),
+            other: Box::new(other),
+            bulks: 0,
+            counts: BTreeMap::new(),
+        }));
         let (all, state) = (asked.clone(), state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -60,6 +80,17 @@ impl Fake {
         self.asked.lock().expect("not poisoned").clone()
     }
 
+    /// What it was asked to change.
+    pub fn changes(&self) -> Vec<Asked> {
+        self.asked().into_iter().filter(|asked| !["GET", "HEAD"].contains(&asked.method.as_str())).collect()
+    }
+
+    /// The place of a request among all of them.
+    pub fn place(&self, method: &str, path: &str) -> usize {
+        let place = self.asked().iter().position(|asked| asked.is(method, path));
+        place.unwrap_or_else(|| panic!("no {method} {path}"))
+    }
+
     pub fn bulks(&self) -> Vec<Asked> {
         self.asked().into_iter().filter(|asked| asked.path.ends_with("/_bulk")).collect()
     }
@@ -67,6 +98,7 @@ impl Fake {
 
 struct State {
     bulk: Script,
+    other: Other,
     bulks: usize,
     /// Documents that were answered to be in.
     counts: BTreeMap<String, u64>,
@@ -118,6 +150,9 @@ fn answer(asked: &Asked, state: &mut State) -> Option<(u16, String)> {
             *state.counts.entry(index).or_default() += taken.count() as u64;
         }
         return said;
+    }
+    if let Some(said) = (state.other)(asked) {
+        return Some(said);
     }
     match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/") => ok(json!({ "cluster_name": "fake", "version": { "number": "8.19.0" } })),

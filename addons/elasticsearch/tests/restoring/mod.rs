@@ -34,6 +34,23 @@ pub async fn restore_at(port: u16, parameters: &str, files: Vec<Written>) -> Res
     coffer_addon_elasticsearch::addon().run(ends, "elasticsearch-restore", parameters).await
 }
 
+/// One that has Dashboards, too.
+pub async fn restore_with_dashboards(
+    port: u16,
+    dashboards: u16,
+    parameters: &str,
+    files: Vec<Written>,
+) -> Result<Report, Error> {
+    let mut binding = binding("elasticsearch");
+    binding.endpoints.push("dashboards".into());
+    let application = testing::endpoints(binding, &[], move |name| {
+        let port = if name == Some("dashboards") { dashboards } else { port };
+        async move { Ok(testing::connection(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat())) }
+    });
+    let ends = Ends { application, inbox: testing::inbox(files), outbox: testing::outbox().0 };
+    coffer_addon_elasticsearch::addon().run(ends, "elasticsearch-restore", parameters).await
+}
+
 pub async fn restore(server: &Search, parameters: &str, files: Vec<Written>) -> Result<Report, Error> {
     restore_at(server.port(), parameters, files).await
 }

@@ -95,7 +95,7 @@ async fn a_refused_document_ends_the_restore_unless_errors_are_collected() {
     let refusing = |_: &Asked, _| each(&[201, 400, 201, 400]);
     let fake = Fake::start(refusing).await;
     let failed = restore(&fake, json!({}), 4).await.expect_err("refused");
-    let wanted = "unable to restore x.json into x: line 2 of x.json was refused by x: 400 some_exception; \
+    let wanted = "unable to restore x.json into x: line 2 of x.json (document \"1\") was refused by x: 400 some_exception; \
         restored by half: x; overwrite replaces them";
     assert_eq!(failed, Error::Failed(wanted.into()));
     // Nobody has to know how to make it usable.
