@@ -38,6 +38,9 @@ const BEHIND: [Kind; 3] = [Kind::EnrichPolicy, Kind::EnrichingPipeline, Kind::Po
 /// What a server adds by itself.
 const OWN_FIELDS: [&str; 4] = ["created_date", "created_date_millis", "modified_date", "modified_date_millis"];
 
+/// The same of ISM's policies.
+const OWN_OF_ISM: [&str; 3] = ["policy_id", "last_updated_time", "schema_version"];
+
 impl Kind {
     fn name(self) -> &'static str {
         match self {
@@ -292,12 +295,45 @@ fn is_enriching(value: &Value) -> bool {
 }
 
 fn is_same(found: &Value, definition: &Definition) -> bool {
+    let without = |value: &mut Value, own: &[&str]| {
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|name, _| !own.contains(&name.as_str()));
+        }
+    };
     let clean = |value: &Value| {
         let mut value = value.clone();
-        if let Some(fields) = value.as_object_mut() {
-            fields.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
+        without(&mut value, &OWN_FIELDS);
+        if let Some(policy) = value.get_mut("policy") {
+            without(policy, &OWN_OF_ISM);
+            let patterns = policy.get_mut("ism_template").and_then(Value::as_array_mut);
+            patterns.into_iter().flatten().for_each(|pattern| without(pattern, &OWN_OF_ISM));
         }
         value
     };
     definition.value().is_ok_and(|value| clean(&value) == clean(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_adds_makes_no_other() {
+        let same = |found: Value, dumped: Value| is_same(&found, &Definition::new(&dumped).expect("JSON"));
+        let template = |more: Value| json!([{ "index_patterns": ["a"], "last_updated_time": more }]);
+        let found = json!({ "policy": { "policy_id": "p", "states": [], "schema_version": 21, "ism_template": template(json!(7)) } });
+        assert!(same(found.clone(), json!({ "policy": { "states": [], "ism_template": template(json!(5)) } })));
+        assert!(!same(found, json!({ "policy": { "states": [1] } })));
+        assert!(same(json!({ "processors": [], "modified_date": "x" }), json!({ "processors": [] })));
+    }
+
+    #[test]
+    fn lookups_are_found_however_deep_and_look_into_what_is_there() {
+        let deep = json!({ "processors": [{ "foreach": { "processor": { "enrich": { "policy_name": "e" } } } }] });
+        assert!(is_enriching(&deep) && !is_enriching(&json!({ "processors": [{ "set": { "field": "enrich" } }] })));
+        let parameters = serde_json::from_str(r#"{"rename": {"a-*": "b-*"}}"#).expect("parameters");
+        let policy = Definition::new(&json!({ "match": { "indices": ["a-1", "c"] } })).expect("JSON");
+        let renamed = renamed(Kind::EnrichPolicy, &policy, &parameters).expect("renamed");
+        assert_eq!(renamed.text(), r#"{"match":{"indices":["b-1","c"]}}"#);
+    }
 }

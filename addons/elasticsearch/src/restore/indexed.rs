@@ -115,6 +115,8 @@ pub async fn prepare(
         for stream in &plan.streams {
             streams::make(client, stream, unfinished).await?;
         }
+    } else {
+        unfinished.filled(plan.targets());
     }
     Ok(plan)
 }

@@ -33,6 +33,8 @@ pub struct Unfinished {
     /// The same of their indices, oldest first.
     streams: RefCell<BTreeMap<String, Vec<Map<String, Value>>>>,
     removed: RefCell<BTreeSet<String>>,
+    /// They were there before, without documents.
+    filled: RefCell<BTreeSet<String>>,
     /// Those that are whole by themselves.
     made: RefCell<Vec<String>>,
     is_lost: Cell<bool>,
@@ -63,6 +65,11 @@ impl Unfinished {
     /// Something that needs no settings put back, e.g. `ingest pipeline x`.
     pub fn made(&self, what: String) {
         self.made.borrow_mut().push(what);
+    }
+
+    /// Documents go into what is there.
+    pub fn filled<'a>(&self, targets: impl Iterator<Item = &'a str>) {
+        self.filled.borrow_mut().extend(targets.map(str::to_owned));
     }
 
     /// All indices are what they were in the dump.
@@ -106,9 +113,11 @@ impl Unfinished {
         ];
         let parts = parts.iter().filter(|(_, names)| !names.is_empty());
         let told: Vec<String> = parts.map(|(what, names)| format!("{what}: {names}")).collect();
-        match told.is_empty() {
-            true => None,
-            false => Some(format!("{}; overwrite replaces them", told.join("; "))),
+        let filled = self.filled.borrow();
+        match (told.is_empty(), filled.is_empty()) {
+            (false, _) => Some(format!("{}; overwrite replaces them", told.join("; "))),
+            (true, false) => Some(format!("empty them first to try again: {}", omitted::line(&*filled))),
+            (true, true) => None,
         }
     }
 

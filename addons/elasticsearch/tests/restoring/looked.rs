@@ -203,6 +203,20 @@ async fn everything_is_made_after_what_it_needs() {
     is_refused(&open, json!({}), files, "a synonym set of Elasticsearch, which OpenSearch does not know: s").await;
 }
 
+#[tokio::test]
+async fn documents_in_what_was_there_before_are_told() {
+    let fake = Fake::saying(
+        |_, _| Some((400, "{}".into())),
+        |asked| (asked.path == "/_all/_alias").then(|| (200, json!({ "x": {} }).to_string())),
+    )
+    .await;
+    let failed = restore_at(fake.port, "{}", dump(&[("x", json!({}))], json!({ "schema": false }))).await;
+    assert!(
+        matches!(&failed, Err(Error::Failed(text)) if text.ends_with("empty them first to try again: x")),
+        "{failed:?}"
+    );
+}
+
 /// A restore that fails says what it leaves.
 #[tokio::test]
 async fn what_is_left_is_told() {
