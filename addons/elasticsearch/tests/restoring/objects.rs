@@ -90,7 +90,7 @@ async fn they_are_restored_where_asked_for() {
     assert!(kibana.asked().is_empty());
     for (files, parameters, wanted) in [
         (dump(&[("x", json!({}))], json!({})), json!({ "savedObjects": true }), "the dump has none"),
-        (with_objects(), json!({ "savedObjects": true }), "endpoint"),
+        (with_objects(), json!({ "savedObjects": true }), "AppBinding does not say where"),
     ] {
         let server = Fake::with(|_| None).await;
         let failed = restore_at(server.port, &parameters.to_string(), files).await;
