@@ -28,9 +28,9 @@ struct Given {
 }
 
 /// Runs the kit; everything must pass, and nothing be left out but what cannot be had.
-fn conforms(given: &Given, secret: &str) {
+fn conforms(given: &Given, secret: Option<&str>) {
     let coffer = Coffer::without_server();
-    coffer.keep_secret(secret);
+    secret.into_iter().for_each(|secret| coffer.keep_secret(secret));
     let [binding, restore] =
         [("binding.yaml", &given.binding), ("restore.yaml", &given.restore)].map(|(name, parts)| {
             let file = coffer.folder().join(name);
@@ -91,7 +91,7 @@ fn the_postgres_addon_conforms() {
         compare: "contents",
         skipped: &[],
     };
-    conforms(&given, server.password());
+    conforms(&given, Some(server.password()));
 }
 
 /// Two servers: a restore keeps the databases' names.
@@ -132,7 +132,7 @@ fn the_mysql_addon_conforms() {
             compare: "bytes",
             skipped: &[],
         };
-        conforms(&given, source.password());
+        conforms(&given, Some(source.password()));
     }
 }
 
@@ -159,7 +159,7 @@ fn the_mongodb_addon_conforms() {
         compare: "facts",
         skipped: &[],
     };
-    conforms(&given, source.password());
+    conforms(&given, Some(source.password()));
 }
 
 /// A restore that writes over what is there needs no other reset. What a dump reads from (points in time) it closes, unless the
@@ -167,23 +167,23 @@ fn the_mongodb_addon_conforms() {
 #[test]
 fn the_elasticsearch_addon_conforms() {
     let [source, target] =
-        [(); 2].map(|()| Search::start(SearchVersion::Elasticsearch95Secured, &SearchOptions::default()).unwrap());
-    search::sample::create(&source, 40_000).unwrap();
+        [(); 2].map(|()| Search::start(SearchVersion::OpenSearch38, &SearchOptions::default()).unwrap());
+    search::sample::create(&source, 44_000).unwrap();
     // No dump has its documents unless it is told to open it.
     source.client().ask("POST", &format!("/{}/_open", search::sample::CLOSED), &Value::Null).unwrap();
     let given = Given {
         component: elasticsearch_addon(),
         binding: Scene::<Search>::bound("shop", &source),
-        restore: [Scene::<Search>::bound("shop", &target).join("---\n") + "  parameters: {overwrite: true, jobs: 2}\n"]
-            .into(),
+        restore: vec![manifest::search_binding("shop", &target) + "  parameters: {overwrite: true, jobs: 1}\n"],
         reset: "true".to_owned(),
         leftovers: None,
         volatile: &[],
         // A copy has its documents in another order.
         compare: "facts",
-        skipped: &[],
+        // A node that asks nobody who they are. One that does is slower, as it has vectors: elasticsearch.rs has the password.
+        skipped: &["elasticsearch-wait-ready/wrong-password", "source/wrong-password", "sink/wrong-password"],
     };
-    conforms(&given, source.password().unwrap());
+    conforms(&given, None);
 }
 
 /// A kit that cannot fail is worth nothing. The kit's own tests go through one fault after the other.
