@@ -52,8 +52,8 @@ impl Dump {
         let hidden = (!hidden.is_empty()).then(|| omitted::line(hidden));
         parameters::filtered([
             ("indices", self.indices.iter().map(String::as_str).collect()),
-            ("include", self.include.without_match(&[""; 0])),
-            ("exclude", self.exclude.without_match(&[""; 0])),
+            ("include", self.include.iter().collect()),
+            ("exclude", self.exclude.iter().collect()),
             ("query", self.query.keys().map(String::as_str).collect()),
             ("without hidden indices", hidden.iter().map(String::as_str).collect()),
         ])

@@ -6,13 +6,17 @@
 //! | [`others`] | what only some servers have: search pipelines, synonyms, enrich policies |
 //! | [`streams`] | data streams |
 //! | [`lossy`] | indices whose documents cannot be had as they were indexed |
+//! | [`inference`] | fields that are filled by models |
+//! | [`restricted`] | what a user's role hides |
 //! | [`not_kept`] | what there is that no dump has |
 //! | [`selection`] | which of it is dumped |
 
 pub mod around;
+pub mod inference;
 pub mod lossy;
 pub mod not_kept;
 mod others;
+pub mod restricted;
 pub mod selection;
 pub mod streams;
 

@@ -17,7 +17,7 @@ mod point;
 mod saved;
 
 use crate::catalog::selection::{self, Selected};
-use crate::catalog::{self, Found, around, lossy, not_kept, streams};
+use crate::catalog::{self, Found, around, inference, lossy, not_kept, restricted, streams};
 use crate::client::{Body, Client};
 use crate::layout::{
     self, COUNTS, Consistency, Counts, DataStream, FORMAT, INDEX, Index, IndexDefinition, MAX_INDEX, Server,
@@ -78,7 +78,7 @@ impl Run<'_> {
         all.retain(|found| !failed.contains(found.name()));
         let streams::Found { streams, failures } = streams;
         let Selected { mut found, streams, hidden } = selection::select(self.parameters, all, streams)?;
-        let left_out = self.check(&mut found)?;
+        let left_out = self.check(&mut found).await?;
         let with_documents = |found: &&Found| found.definition.file.is_some();
         self.open_closed(&found).await?;
         self.refresh(&found).await?;
@@ -90,7 +90,7 @@ impl Run<'_> {
             read.iter().zip(points).map(|(found, pit)| self.file(found, consistency, &streams, pit)).collect();
         let mut index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
         if index.schema {
-            self.not_kept(&mut index.not_kept, failures).await?;
+            self.not_kept(&mut index.not_kept, &found, failures).await?;
         }
         index.dashboards = saved.as_ref().map(|saved| saved.found.clone());
         let bytes = serde_json::to_vec(&index)?;
@@ -138,8 +138,26 @@ impl Run<'_> {
     }
 
     /// What no dump has. Failure stores take no documents but the server's own.
-    async fn not_kept(&self, all: &mut NotKept, failures: BTreeMap<String, Vec<String>>) -> Result<()> {
+    async fn not_kept(
+        &self,
+        all: &mut NotKept,
+        found: &[Found],
+        failures: BTreeMap<String, Vec<String>>,
+    ) -> Result<()> {
         all.append(&mut not_kept::read(self.client).await?);
+        for found in found {
+            let Some(endpoints) = inference::endpoints(found)? else { continue };
+            // Those with a dot in front come with every server.
+            let own = endpoints.into_iter().filter(|name| !name.starts_with('.'));
+            let known = all.entry("inferenceEndpoints".into()).or_default();
+            known.extend(own);
+            known.sort();
+            known.dedup();
+            if !inference::has_embeddings(found, self.client.version()) {
+                all.entry("embeddings".into()).or_default().push(found.name().to_owned());
+            }
+        }
+        all.retain(|_, names| !names.is_empty());
         if !failures.is_empty() {
             all.insert("failureStores".into(), failures.into_keys().collect());
         }
@@ -150,8 +168,12 @@ impl Run<'_> {
     }
 
     /// Says which indices have a file, and what cannot be taken along.
-    fn check(&self, found: &mut [Found]) -> Result<Vec<String>> {
+    async fn check(&self, found: &mut [Found]) -> Result<Vec<String>> {
         let mut left_out = Vec::new();
+        if !self.parameters.schema_only {
+            let part = restricted::indices(self.client, found).await?;
+            left_out.extend(part.iter().map(|name| format!("what the user's role hides of {name}")));
+        }
         for found in found {
             let is_closed = found.definition.closed && !self.parameters.open_closed;
             let lossy = lossy::lossy(found)?;

@@ -5,6 +5,7 @@
 
 use super::dumping::fake::{Answer, Asked, Fake, refusal};
 use super::dumping::{at, dump_from};
+use coffer_addon::Error;
 use coffer_addon_elasticsearch::layout::Definition;
 use serde_json::{Value, json};
 
@@ -104,4 +105,26 @@ async fn what_is_needed_is_dumped_and_what_is_not_kept_is_named() {
     assert!(blind.fact("notKept").starts_with("enrichPolicies: whatever there is"), "{}", blind.fact("notKept"));
     let without = dump_from(at(fake.port), r#"{"dataOnly": true}"#).await.expect("dumped");
     assert!(without.index().not_kept.is_empty() && without.index().enrich_policies.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_role_hides_is_refused_and_what_a_model_fills_is_named() {
+    let fake = Fake::start(|asked| {
+        let path = asked.path.split('?').next().unwrap_or_default();
+        let answer = match (asked.method.as_str(), path) {
+            ("GET", "/_security/user/_privileges") => json!({ "cluster": [], "indices": [{ "names": ["ord*", "x"],
+                "privileges": ["read"], "query": ["{\"term\":{\"team\":\"a\"}}"] }] }),
+            ("GET", "/") => json!({ "version": { "number": "8.19.0", "build_flavor": "default" } }),
+            ("GET", "/_all") => json!({ "orders": { "settings": { "index.number_of_shards": "1" }, "mappings": {
+                "properties": { "text": { "type": "semantic_text", "inference_id": "mine" } } } } }),
+            _ => return None,
+        };
+        Some(Answer::Json(200, answer))
+    })
+    .await;
+    let refused = dump_from(at(fake.port), "{}").await.map(|dumped| dumped.report);
+    assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("role hides of ord*;")), "{refused:?}");
+    let dumped = dump_from(at(fake.port), r#"{"allowUnsupported": true}"#).await.expect("dumped");
+    assert!(dumped.fact("omitted").contains("role"));
+    assert_eq!(dumped.fact("notKept"), "embeddings: orders; inferenceEndpoints: mine");
 }
