@@ -105,7 +105,7 @@ async fn points_in_time_are_renewed_while_a_page_is_on_its_way() {
 async fn a_point_in_time_of_some_shards_is_none() {
     let error = fails(|asked| {
         let partial = json!({ "id": "pit-0", "_shards": { "total": 2, "successful": 1, "failed": 1 } });
-        asked.is("POST", "/orders/_pit").then(|| Answer::Json(200, partial))
+        asked.is("POST", "/orders/_pit").then_some(Answer::Json(200, partial))
     })
     .await;
     assert!(matches!(&error, Error::Unavailable(text) if text.contains("shards")), "{error}");
