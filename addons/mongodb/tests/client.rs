@@ -3,30 +3,34 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[path = "peer/logins.rs"]
+mod logins;
 mod peer;
+#[path = "peer/queries.rs"]
+mod queries;
 
 use bson::raw::RawDocumentBuf;
 use bson::rawdoc;
-use coffer_addon::{Application, Binding, Error, Result, TlsMode, testing};
+use coffer_addon::{Application, Binding, Error, Result, testing};
 use coffer_addon_mongodb::Client;
-use coffer_addon_mongodb::client::{Kind, Login, Mechanism, Members, ReadPreference, code, stoppable};
+use coffer_addon_mongodb::client::{Login, code, stoppable};
 use futures::io::{AsyncRead, AsyncWrite};
-use peer::{Command, Peer, Say, Scram, at, batch, hello, member, message, refusal};
+use peer::{Command, Peer, Say, batch, hello, message, refusal};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::sample::Index;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-const PASSWORD: &str = "s3cret ünd ' \\ \u{ad}\u{a0}";
-const USER: [(&str, &str); 2] = [("username", "b=ob,"), ("password", PASSWORD)];
+pub const PASSWORD: &str = "s3cret ünd ' \\ \u{ad}\u{a0}";
+pub const USER: [(&str, &str); 2] = [("username", "b=ob,"), ("password", PASSWORD)];
 
-async fn connect(application: &Application) -> Result<Client> {
+pub async fn connect(application: &Application) -> Result<Client> {
     Client::connect(application, &Login::of(application)?, None).await
 }
 
 /// A client of a peer that answers every command but hello and buildInfo like this.
-async fn client(answer: impl FnMut(&Command) -> Say + Send + 'static) -> (Client, Peer) {
+pub async fn client(answer: impl FnMut(&Command) -> Say + Send + 'static) -> (Client, Peer) {
     let mut answer = answer;
     let peer = Peer::start(move |command| match command.name.as_str() {
         "isMaster" | "buildInfo" => None,
@@ -37,150 +41,8 @@ async fn client(answer: impl FnMut(&Command) -> Say + Send + 'static) -> (Client
     (client, peer)
 }
 
-fn documents(range: std::ops::Range<i32>) -> Vec<RawDocumentBuf> {
+pub fn documents(range: std::ops::Range<i32>) -> Vec<RawDocumentBuf> {
     range.map(|n| rawdoc! { "_id": n, "text": "x".repeat(usize::try_from(n % 7).unwrap()) }).collect()
-}
-
-#[tokio::test]
-async fn logins_by_scram_are_proved_on_both_sides() {
-    // What a server offers to whom is what is taken; an old one offers nothing.
-    for (mechanism, offers, skips) in [
-        ("SCRAM-SHA-1", None, false),
-        ("SCRAM-SHA-1", Some(vec!["SCRAM-SHA-1"]), true),
-        ("SCRAM-SHA-256", Some(vec!["SCRAM-SHA-1", "SCRAM-SHA-256"]), true),
-        ("SCRAM-SHA-256", Some(vec!["SCRAM-SHA-256"]), false),
-    ] {
-        // A server has the password as SASLprep leaves it.
-        let known = if mechanism == "SCRAM-SHA-1" { PASSWORD } else { "s3cret ünd ' \\  " };
-        let scram = Scram { skips, ..Scram::new(mechanism, "b=ob,", known) };
-        let start = async |scram: Scram, offers: Option<Vec<&'static str>>| {
-            let mut scram = scram;
-            Peer::start(move |command| match command.name.as_str() {
-                "isMaster" => {
-                    let mut more = rawdoc! { "maxWireVersion": 6 };
-                    if let Some(offers) = &offers {
-                        assert_eq!(command.body.get_str("saslSupportedMechs").ok(), Some("users.b=ob,"));
-                        let offers: bson::raw::RawArrayBuf = offers.iter().copied().collect();
-                        more.append(bson::raw::cstr!("saslSupportedMechs"), offers);
-                    }
-                    Some(Say::Reply(hello(&more)))
-                }
-                "saslStart" | "saslContinue" => {
-                    assert_eq!(command.database, "users");
-                    scram.answer(command).map(Say::Reply)
-                }
-                _ => None,
-            })
-            .await
-        };
-        let source = [("authSource", "users")];
-        let peer = start(scram.clone(), offers.clone()).await;
-        let application = peer.application(&USER, &source);
-        let login = Login::of(&application).expect("a login");
-        // The second one need not hash the password again.
-        for _ in 0..2 {
-            let mut client = Client::connect(&application, &login, None).await.expect(mechanism);
-            client.run("admin", rawdoc! { "ping": 1 }).await.expect("logged in");
-            client.close().await;
-        }
-        assert_eq!(peer.names().iter().filter(|name| *name == "saslContinue").count(), if skips { 2 } else { 4 });
-
-        let wrong = peer.application(&[("username", "b=ob,"), ("password", "guess")], &source);
-        let Some(Error::Denied(text)) = connect(&wrong).await.err() else { panic!("{mechanism}") };
-        assert!(text.contains("wrong user or password for user b=ob, of database users"), "{text}");
-        assert!(text.contains("authSource") && !text.contains("guess"), "{text}");
-
-        let impostor = start(Scram { knows: false, ..scram.clone() }, offers.clone()).await;
-        let refused = connect(&impostor.application(&USER, &source)).await.err();
-        assert!(matches!(&refused, Some(Error::Denied(text)) if text.contains("did not prove")), "{refused:?}");
-
-        let weak = start(Scram { iterations: 1000, ..scram }, offers).await;
-        let refused = connect(&weak.application(&USER, &source)).await.err();
-        assert!(matches!(&refused, Some(Error::Unsupported(text)) if text.contains("1000")), "{refused:?}");
-        assert_eq!(weak.names(), ["saslStart"], "no proof for a guess");
-    }
-}
-
-#[tokio::test]
-async fn the_way_to_log_in_is_as_the_binding_says() {
-    let peer = Peer::start(|command| match command.name.as_str() {
-        "authenticate" if command.connection == 0 => Some(Say::Reply(rawdoc! { "user": "CN=backup", "ok": 1.0 })),
-        "authenticate" => Some(Say::Reply(refusal(18, "AuthenticationFailed", "Authentication failed."))),
-        "saslStart" => Some(Say::Reply(refusal(334, "MechanismUnavailable", "no such user"))),
-        _ => None,
-    })
-    .await;
-    let application = peer.application(&USER, &[]);
-    let mut login = Login::of(&application).expect("a login");
-    assert_eq!((login.source.as_str(), login.mechanism), ("admin", None));
-    // Natively there is no TLS.
-    login.mechanism = Some(Mechanism::X509);
-    Client::connect(&application, &login, None).await.expect("logged in");
-    let heard = peer.heard();
-    assert_eq!(
-        (heard[0].database.as_str(), heard[0].body.get_str("mechanism").ok()),
-        ("$external", Some("MONGODB-X509"))
-    );
-    let refused = Client::connect(&application, &login, None).await.err();
-    assert!(matches!(&refused, Some(Error::Denied(text)) if text.contains("tlsSecret")), "{refused:?}");
-    login.mechanism = Some(Mechanism::ScramSha256);
-    let refused = Client::connect(&application, &login, None).await.err();
-    assert!(matches!(&refused, Some(Error::Denied(text)) if text.contains("MechanismUnavailable")), "{refused:?}");
-    let last = peer.heard().pop().expect("heard");
-    assert_eq!(last.body.get_str("mechanism").ok(), Some("SCRAM-SHA-256"));
-
-    let none = connect(&peer.application(&USER[..1], &[])).await.err();
-    assert!(matches!(&none, Some(Error::Denied(text)) if text.contains("no key `password`")), "{none:?}");
-    let login = |parameters: &[(&str, &str)]| Login::of(&at(&[("default", 1)], &USER, parameters));
-    for mechanism in ["PLAIN", "GSSAPI", "MONGODB-CR", "MONGODB-AWS"] {
-        let refused = login(&[("authMechanism", mechanism)]).err();
-        assert!(matches!(&refused, Some(Error::Unsupported(text)) if text.contains(mechanism)), "{refused:?}");
-    }
-    let known =
-        login(&[("database", "shop"), ("authMechanism", "SCRAM-SHA-1"), ("retryWrites", "true"), ("tls", "false")]);
-    let known = known.expect("known");
-    assert_eq!((known.source.as_str(), known.mechanism), ("shop", Some(Mechanism::ScramSha1)));
-    assert_eq!(known.tls, TlsMode::Disable);
-    for (key, value, remedy) in [
-        ("tls", "true", "clientConfig.tlsMode"),
-        ("tlsCAFile", "/ca", "clientConfig.caBundle"),
-        ("password", "hunter2", "secret"),
-        ("authMechanism", "MONGODB-X509", "tlsSecret"),
-        ("connectTimeoutMS", "soon", "milliseconds"),
-        ("something", "hunter2", "remove it"),
-    ] {
-        let refused = login(&[(key, value)]).err();
-        let Some(Error::InvalidParameter(text)) = refused else { panic!("{key}: {refused:?}") };
-        assert!(text.contains(key) && text.contains(remedy) && !text.contains("hunter2"), "{text}");
-    }
-}
-
-#[tokio::test]
-async fn servers_that_are_too_old_or_none_are_told_so() {
-    let answer = async |say: fn(&Command) -> Say| {
-        let peer = Peer::start(move |command| Some(say(command))).await;
-        connect(&peer.application(&USER, &[("connectTimeoutMS", "2000")])).await.err().expect("no server")
-    };
-    let old = answer(|_| Say::Reply(hello(&rawdoc! { "maxWireVersion": 5 }))).await;
-    assert!(matches!(&old, Error::Unsupported(text) if text.contains("older than MongoDB 3.6")), "{old:?}");
-    let hung_up = answer(|_| Say::HangUp).await;
-    assert!(matches!(&hung_up, Error::Unavailable(text) if text.contains("tlsMode")), "{hung_up:?}");
-    let silent = answer(|_| Say::Nothing).await;
-    assert!(matches!(&silent, Error::Unavailable(text) if text.contains("connectTimeoutMS")), "{silent:?}");
-    let http = answer(|_| Say::BytesAndHangUp(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())).await;
-    assert!(matches!(&http, Error::Corrupt(text) if text.contains("is it MongoDB")), "{http:?}");
-    let refused = answer(|_| Say::Reply(refusal(13, "Unauthorized", "not you"))).await;
-    assert!(matches!(&refused, Error::Denied(text) if text.contains("not you")), "{refused:?}");
-    let unknown = answer(|command| match command.name.as_str() {
-        "isMaster" => Say::Reply(hello(&rawdoc! { "arbiterOnly": true, "setName": "rs0", "ismaster": false })),
-        _ => Say::Reply(rawdoc! { "ok": 1 }),
-    });
-    let unknown = unknown.await;
-    assert!(matches!(&unknown, Error::Unsupported(text) if text.contains("version")), "{unknown:?}");
-    // Nobody listens.
-    let port = { std::net::TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("a port").port() };
-    let gone = connect(&at(&[("default", port)], &[], &[])).await.err();
-    assert!(matches!(gone, Some(Error::Unavailable(_))), "{gone:?}");
 }
 
 #[tokio::test]
@@ -271,148 +133,6 @@ async fn refusals_have_their_codes_and_no_values() {
     }
 }
 
-/// A cursor over 300 documents, in batches of 100, of which the first is the empty one.
-fn cursor(command: &Command) -> Say {
-    let id = 7_000_000_000;
-    Say::Reply(match command.name.as_str() {
-        "find" => batch("firstBatch", id, "shop.or.ders", &[]),
-        "getMore" => {
-            assert_eq!((command.about(), command.body.get_i64("getMore").ok()), ("", Some(id)));
-            assert_eq!((command.database.as_str(), command.body.get_str("collection").ok()), ("shop", Some("or.ders")));
-            static CALLS: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
-            let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 3;
-            let left = if call == 2 { 0 } else { id };
-            batch("nextBatch", left, "shop.or.ders", &documents(call * 100..call * 100 + 100))
-        }
-        _ => rawdoc! { "ok": 1 },
-    })
-}
-
-#[tokio::test]
-async fn documents_come_as_they_were_sent() {
-    let (mut client, peer) = client(cursor).await;
-    let mut query = client.query("shop", rawdoc! { "find": "or.ders" }).await.expect("a cursor");
-    let mut came = Vec::new();
-    while let Some(document) = query.next().await.expect("a document") {
-        came.push(document.to_owned());
-    }
-    assert!(query.next().await.expect("the end").is_none());
-    assert_eq!(came, documents(0..300));
-    let mut query = client.query("shop", rawdoc! { "find": "or.ders" }).await.expect("a cursor");
-    let mut came = Vec::new();
-    while let Some(batch) = query.next_batch().await.expect("a batch") {
-        let before = came.len();
-        came.extend(batch.documents().map(|document| RawDocumentBuf::from_bytes(document.to_vec()).expect("whole")));
-        assert!(batch.len() > 0 && came.len() == before + batch.len());
-    }
-    assert_eq!(came, documents(0..300));
-    // Every command of a connection is of one session.
-    let sessions: std::collections::BTreeSet<_> = peer.heard().iter().map(Command::session).collect();
-    assert!(sessions.len() == 1 && sessions.iter().all(|session| session.as_ref().is_some_and(|id| id.len() == 16)));
-    assert_eq!(peer.names(), ["find", "getMore", "getMore", "getMore", "find", "getMore", "getMore", "getMore"]);
-    client.close().await;
-    assert_eq!(peer.names().last().map(String::as_str), Some("endSessions"));
-}
-
-#[tokio::test]
-async fn documents_of_any_size_come_through_whatever_the_order_of_fields() {
-    let sizes = [0, 1 << 10, 255 << 10, 256 << 10, 257 << 10, 3 << 20, 15 << 20, 10];
-    let sent: Vec<_> = sizes.iter().map(|size| rawdoc! { "x": "y".repeat(*size) }).collect();
-    let array: bson::raw::RawArrayBuf = sent.iter().cloned().collect();
-    for reply in [
-        rawdoc! { "cursor": { "firstBatch": array.clone(), "id": 0_i64, "ns": "a.b" }, "ok": 1.0 },
-        rawdoc! { "ok": 1, "cursor": { "ns": "a.b", "id": 0, "firstBatch": array.clone() } },
-        rawdoc! { "before": { "x": [1, { "cursor": 1 }] }, "cursor": { "id": 0.0, "more": null, "firstBatch": array.clone(), "ns": "a.b" }, "$clusterTime": { "x": 1 }, "ok": true },
-    ] {
-        let (mut client, _peer) = client(move |_| Say::Reply(reply.clone())).await;
-        for by_one in [true, false] {
-            let mut query = client.query("a", rawdoc! { "find": "b" }).await.expect("a cursor");
-            let mut came: Vec<Vec<u8>> = Vec::new();
-            if by_one {
-                while let Some(document) = query.next().await.expect("a document") {
-                    came.push(document.as_bytes().to_vec());
-                }
-            } else {
-                while let Some(batch) = query.next_batch().await.expect("a batch") {
-                    came.extend(batch.documents().map(<[u8]>::to_vec));
-                }
-            }
-            assert!(came.iter().map(Vec::as_slice).eq(sent.iter().map(|document| document.as_bytes())));
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_that_is_left_is_ended() {
-    let (mut client, peer) = client(|command| {
-        Say::Reply(match command.name.as_str() {
-            "find" => batch("firstBatch", 5, "shop.orders", &documents(0..20_000)),
-            _ => rawdoc! { "ok": 1 },
-        })
-    })
-    .await;
-    let mut query = client.query("shop", rawdoc! { "find": "orders" }).await.expect("a cursor");
-    query.next().await.expect("a document").expect("one");
-    query.close().await.expect("closed");
-    assert_eq!(peer.names(), ["find", "killCursors"]);
-    let mut query = client.query("shop", rawdoc! { "find": "orders" }).await.expect("a cursor");
-    query.next_batch().await.expect("a batch").expect("one");
-    client.run("shop", rawdoc! { "ping": 1 }).await.expect("of use");
-    let heard = peer.heard();
-    assert_eq!(peer.names()[2..], ["find", "killCursors", "ping"]);
-    let cursors = heard[3].body.get_array("cursors").expect("cursors");
-    assert_eq!((heard[3].about(), cursors.get_i64(0).ok()), ("orders", Some(5)));
-}
-
-#[tokio::test]
-async fn a_cursor_that_the_server_lost_is_an_error_that_says_so() {
-    let (mut client, peer) = client(|command| {
-        Say::Reply(match command.name.as_str() {
-            "find" => batch("firstBatch", 5, "shop.orders", &documents(0..3)),
-            "getMore" => refusal(code::CURSOR_NOT_FOUND, "CursorNotFound", "cursor id 5 not found"),
-            _ => rawdoc! { "ok": 1 },
-        })
-    })
-    .await;
-    let mut query = client.query("shop", rawdoc! { "find": "orders" }).await.expect("a cursor");
-    for _ in 0..3 {
-        query.next().await.expect("a document").expect("one");
-    }
-    let lost = query.next().await.err();
-    let Some(Error::Unavailable(text)) = lost else { panic!("{lost:?}") };
-    assert!(
-        text.contains("CursorNotFound 43") && text.contains("find shop.orders") && text.contains("no longer has"),
-        "{text}"
-    );
-    client.run("shop", rawdoc! { "ping": 1 }).await.expect("of use");
-    assert_eq!(peer.names(), ["find", "getMore", "ping"], "nothing to end");
-
-    // It fails behind documents that it sent, and hangs up in the middle of one.
-    let mut reply = batch("firstBatch", 5, "a.b", &documents(0..3)).into_bytes();
-    let place = reply.windows(3).rposition(|bytes| bytes == b"ok\0").expect("ok");
-    reply[place + 3..place + 11].copy_from_slice(&0.0_f64.to_le_bytes());
-    let reply = RawDocumentBuf::from_bytes(reply).expect("valid");
-    let (mut client, _peer) = self::client(move |_| Say::Reply(reply.clone())).await;
-    let mut query = client.query("a", rawdoc! { "find": "b" }).await.expect("a cursor");
-    for _ in 0..3 {
-        query.next().await.expect("a document").expect("one");
-    }
-    assert!(matches!(query.next().await, Err(Error::Failed(_))));
-    let (mut client, _peer) = self::client(|command| {
-        let reply = batch("firstBatch", 5, "a.b", &documents(0..3));
-        let message = message(command.request, 0, reply.as_bytes());
-        Say::BytesAndHangUp(message[..message.len() - 90].to_vec())
-    })
-    .await;
-    let outcome = async {
-        let mut query = client.query("a", rawdoc! { "find": "b" }).await?;
-        while query.next().await?.is_some() {}
-        Ok(())
-    };
-    let outcome: Result<()> = outcome.await;
-    assert!(matches!(&outcome, Err(Error::Unavailable(text)) if text.contains("find a.b")), "{outcome:?}");
-}
-
 #[tokio::test]
 async fn inserts_send_documents_as_they_are() {
     let (mut client, peer) = client(|command| {
@@ -460,87 +180,6 @@ async fn inserts_send_documents_as_they_are() {
         assert!(error.message().contains(words) && error.message().contains("shop.all"), "{error}");
     }
     assert_eq!(peer.names().len(), count, "nothing of it was sent");
-}
-
-#[tokio::test]
-async fn members_are_chosen_by_what_they_say() {
-    let start = async |reply: RawDocumentBuf| {
-        Peer::start(move |command| (command.name == "isMaster").then(|| Say::Reply(reply.clone()))).await
-    };
-    let at_time = |seconds: i64| rawdoc! { "lastWriteDate": bson::DateTime::from_millis(seconds * 1000) };
-    let primary = start(member(&rawdoc! { "isWritablePrimary": true, "primary": "p:1" })).await;
-    let stale = start(member(&rawdoc! { "secondary": true, "lastWrite": at_time(1000), "primary": "p:1" })).await;
-    let fresh = start(member(&rawdoc! { "secondary": true, "lastWrite": at_time(2000), "primary": "p:1" })).await;
-    let hidden = start(member(&rawdoc! { "secondary": true, "hidden": true, "lastWrite": at_time(3000) })).await;
-    let arbiter = start(member(&rawdoc! { "arbiterOnly": true })).await;
-    let starting = start(member(&rawdoc! {})).await;
-    let router = start(hello(&rawdoc! { "msg": "isdbgrid" })).await;
-    let other = start(hello(&rawdoc! { "setName": "rs9", "secondary": true, "ismaster": false })).await;
-    let port = { std::net::TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("a port").port() };
-    let ask = async |endpoints: &[(&str, u16)]| {
-        let application = at(endpoints, &[], &[("replicaSet", "rs0")]);
-        Members::ask(&application, &Login::of(&application).expect("a login")).await.expect("asked")
-    };
-    let chosen = |members: &Members, preference| members.choose(preference).map(|member| member.endpoint.clone());
-    let all = [
-        ("default", port),
-        ("gone:1", port),
-        ("arbiter:1", arbiter.port),
-        ("hidden:1", hidden.port),
-        ("starting:1", starting.port),
-        ("other:1", other.port),
-        ("stale:1", stale.port),
-        ("primary:1", primary.port),
-        ("fresh:1", fresh.port),
-        ("host-0/x/y:1", port),
-    ];
-    let members = ask(&all).await;
-    assert_eq!(chosen(&members, ReadPreference::Primary), Ok("primary:1".into()));
-    assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("fresh:1".into()));
-    let members = ask(&all[..8]).await;
-    assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("stale:1".into()));
-    // Without secondaries, the primary.
-    let members = ask(&[all[2], all[7], all[4]]).await;
-    assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("primary:1".into()));
-    let members = ask(&all[..7]).await;
-    let Err(Error::Unavailable(text)) = chosen(&members, ReadPreference::Primary) else { panic!("{members:?}") };
-    for words in [
-        "no endpoint of the binding is the primary",
-        "the primary is p:1",
-        "gone:1:",
-        "arbiter:1 is an arbiter of replica set rs0",
-        "hidden:1 is a hidden secondary",
-        "starting:1 is a member that is starting",
-        "stale:1 is a secondary",
-        "binding's replicaSet is rs0",
-    ] {
-        assert!(text.contains(words), "{words}: {text}");
-    }
-    let members = ask(&[("default", other.port)]).await;
-    assert!(matches!(chosen(&members, ReadPreference::SecondaryPreferred), Err(Error::InvalidParameter(_))));
-    // It is meant if nothing else is named.
-    let members = ask(&[("default", hidden.port)]).await;
-    assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("default".into()));
-    let application = router.application(&[], &[]);
-    let login = Login::of(&application).expect("a login");
-    let members = Members::ask(&application, &login).await.expect("asked");
-    assert_eq!(
-        members.choose(ReadPreference::SecondaryPreferred).map(|member| member.said.clone().map(|said| said.kind)),
-        Ok(Ok(Kind::Mongos))
-    );
-
-    // A secondary answers those only who ask for it.
-    for (peer, is_asked) in [(&fresh, true), (&primary, false), (&router, false)] {
-        let application = peer.application(&[], &[]);
-        let mut client = connect(&application).await.expect("connected");
-        client.run("shop", rawdoc! { "count": "orders" }).await.expect("run");
-        let command = peer.heard().pop().expect("heard");
-        let mode = command.body.get_document("$readPreference").ok().and_then(|asked| asked.get_str("mode").ok());
-        assert_eq!(mode, is_asked.then_some("primaryPreferred"));
-        client.insert("shop", rawdoc! { "insert": "orders" }, &[5, 0, 0, 0, 0]).await.expect_err("no n");
-        let command = peer.heard().pop().expect("heard");
-        assert!(matches!(command.body.get("$readPreference"), Ok(None)));
-    }
 }
 
 #[tokio::test]

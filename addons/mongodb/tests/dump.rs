@@ -6,6 +6,10 @@
 mod dumping;
 #[path = "dumping/faked.rs"]
 mod faked;
+#[path = "dumping/logged.rs"]
+mod logged;
+#[path = "dumping/lost.rs"]
+mod lost;
 #[path = "dumping/real.rs"]
 mod real;
 

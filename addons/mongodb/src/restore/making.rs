@@ -91,7 +91,7 @@ pub async fn make(client: &mut Client, parameters: &Restore, definition: &Defini
                 client.run("admin", command).await.context(failed).context(
                     || "preserveUuid takes a server that has applyOps (no mongos) and a user who may run it",
                 )?;
-            super::oplog::check_applied(&reply).context(failed)?;
+            super::entries::check_applied(&reply).context(failed)?;
             reply
         }
     };

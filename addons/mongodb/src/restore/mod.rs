@@ -17,6 +17,7 @@ mod budget;
 mod crc;
 mod definition;
 mod documents;
+mod entries;
 pub mod extjson;
 mod foreign;
 mod indexed;
@@ -28,12 +29,14 @@ mod parameters;
 mod plain;
 mod problems;
 mod run;
+mod shelf;
 mod standing;
 mod strangers;
 mod target;
 #[cfg(test)]
 mod testing;
 mod timestamps;
+mod transactions;
 
 pub use parameters::Restore;
 

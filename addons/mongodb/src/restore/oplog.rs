@@ -5,6 +5,7 @@
 //! known that the transaction came to something. Names of databases and of what is left out are as for everything else.
 
 use super::definition::{Fate, Made, fate};
+use super::entries::{check_applied, id_of, split, unreadable, without_options};
 use super::indexes::Indexes;
 use super::load::append_concern;
 use super::making::check_concern;
@@ -13,19 +14,16 @@ use super::plain;
 use super::run::Run;
 use super::strangers::Strangers;
 use super::target::{Becomes, Target, logical};
+use super::transactions::{self, Transactions};
 use crate::client::{Client, code};
 use crate::layout::{BUCKETS, Kind};
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result};
-use std::collections::BTreeMap;
 
 /// Entries that are sent together, in number and bytes. Together they are one entry of the server's own oplog, of 16 MiB.
 const MOST: usize = 500;
 const MOST_BYTES: usize = 4 << 20;
-
-/// Of transactions that are under way: they have to be in memory.
-const MOST_HELD: usize = 64 << 20;
 
 pub struct Replay<'a> {
     client: &'a mut Client,
@@ -35,9 +33,7 @@ pub struct Replay<'a> {
     /// Each with its number in the oplog.
     waiting: Vec<(u64, RawDocumentBuf)>,
     waiting_bytes: usize,
-    /// By session and number.
-    transactions: BTreeMap<(Vec<u8>, i64), Vec<RawDocumentBuf>>,
-    held: usize,
+    transactions: Transactions,
     /// The server has no `applyOps`.
     is_plain: bool,
     /// The error under way names the entries that it is about: those that waited.
@@ -55,8 +51,7 @@ impl<'a> Replay<'a> {
             strangers: Strangers::new(target, run.parameters, &run.known.borrow()),
             waiting: Vec::new(),
             waiting_bytes: 0,
-            transactions: BTreeMap::new(),
-            held: 0,
+            transactions: Transactions::default(),
             is_plain: false,
             is_named: false,
             count: 0,
@@ -78,13 +73,7 @@ impl<'a> Replay<'a> {
     /// After the last entry.
     pub async fn finish(mut self) -> Result<()> {
         self.flush().await?;
-        if !self.transactions.is_empty() {
-            // They had not committed at the dump's end: at that moment there was nothing of them.
-            coffer_addon::info!(
-                "{} transactions were under way at the dump's end: not replayed",
-                self.transactions.len()
-            );
-        }
+        self.transactions.finish();
         if self.skipped > 0 {
             coffer_addon::info!("{} entries are of what is not restored: not replayed", self.skipped);
         }
@@ -300,54 +289,25 @@ impl<'a> Replay<'a> {
 
     async fn transaction(&mut self, entry: &RawDocument, object: &RawDocument, command: &str) -> Result<()> {
         let is_true = |name: &str| object.get(name).ok().flatten().is_some_and(super::definition::is_true);
-        // Inserts that were made together have a session too, and are no transaction.
-        let is_group = matches!(entry.get("multiOpType"), Ok(Some(RawBsonRef::Int32(1))));
-        let key = match (entry.get_document("lsid"), entry.get("txnNumber")) {
-            (Ok(session), Ok(Some(RawBsonRef::Int64(number)))) if !is_group => {
-                Some((session.as_bytes().to_vec(), number))
-            }
-            _ => None,
-        };
+        let key = transactions::key(entry);
         let Some(key) = key else {
             return if command == "applyOps" { self.nested(object).await } else { Err(unreadable(())) };
         };
         if command == "abortTransaction" {
-            self.release(&key);
+            self.transactions.release(&key);
             return Ok(());
         }
         if command == "applyOps" {
-            self.check_begin(entry, &key)?;
+            self.transactions.check_begin(entry, &key)?;
             if is_true("partialTxn") || is_true("prepare") {
-                self.held += object.as_bytes().len();
-                if self.held > MOST_HELD {
-                    return Err(Error::Unsupported(format!(
-                        "transactions of more than {MOST_HELD} bytes were under way; restore the dump with mongorestore"
-                    )));
-                }
-                self.transactions.entry(key).or_default().push(object.to_owned());
+                self.transactions.hold(key, object)?;
                 return Ok(());
             }
         }
-        for held in self.release(&key) {
+        for held in self.transactions.release(&key) {
             self.nested(&held).await?;
         }
         if command == "applyOps" { self.nested(object).await } else { Ok(()) }
-    }
-
-    fn release(&mut self, key: &(Vec<u8>, i64)) -> Vec<RawDocumentBuf> {
-        let held = self.transactions.remove(key).unwrap_or_default();
-        self.held -= held.iter().map(|object| object.as_bytes().len()).sum::<usize>();
-        held
-    }
-
-    /// A transaction of several entries has to be there from its first one on.
-    fn check_begin(&self, entry: &RawDocument, key: &(Vec<u8>, i64)) -> Result<()> {
-        let before = entry.get_document("prevOpTime").and_then(|time| time.get_timestamp("ts"));
-        let has_before = before.is_ok_and(|before| (before.time, before.increment) != (0, 0));
-        if has_before && !self.transactions.contains_key(key) {
-            return Err(Error::Corrupt("it goes on with a transaction whose beginning the dump does not have".into()));
-        }
-        Ok(())
     }
 
     async fn nested(&mut self, object: &RawDocument) -> Result<()> {
@@ -433,39 +393,4 @@ impl<'a> Replay<'a> {
         }
         Ok(())
     }
-}
-
-/// The `_id` of the document that an entry is about.
-fn id_of<'a>(entry: &'a RawDocument, object: &'a RawDocument) -> Result<Option<RawBsonRef<'a>>> {
-    match entry.get_str("op").map_err(unreadable)? {
-        "u" => entry.get_document("o2").map_err(unreadable)?.get("_id").map_err(unreadable),
-        _ => object.get("_id").map_err(unreadable),
-    }
-}
-
-/// How a collection is made of which an entry says nothing but its UUID.
-fn without_options(entry: &RawDocument) -> Made {
-    let uuid = match entry.get("ui") {
-        Ok(Some(RawBsonRef::Binary(uuid))) => uuid.bytes.try_into().ok(),
-        _ => None,
-    };
-    Made { options: RawDocumentBuf::new(), indexes: Vec::new(), uuid }
-}
-
-/// Each of the entries has its own outcome in the reply.
-pub fn check_applied(reply: &RawDocument) -> Result<()> {
-    let Ok(results) = reply.get_array("results") else { return Ok(()) };
-    let failed = results.into_iter().flatten().filter(|result| !super::definition::is_true(*result)).count();
-    if failed > 0 {
-        return Err(Error::Failed(format!("the server could not apply {failed} entries")));
-    }
-    Ok(())
-}
-
-pub fn unreadable<E>(_: E) -> Error {
-    Error::Corrupt("it cannot be read".into())
-}
-
-pub fn split(namespace: &str) -> Result<(&str, &str)> {
-    namespace.split_once('.').ok_or_else(|| Error::Corrupt(format!("{namespace:?} is the name of no collection")))
 }

@@ -2,26 +2,27 @@
 
 use crate::dumping::fake::{Collection, Fake, at, cursor, primary, refusal, secondary, standalone};
 use crate::dumping::{Dump, dump_from, sorted};
+use crate::logged::entry;
 use bson::oid::ObjectId;
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, RawBson, RawDocument, rawdoc};
 use coffer_addon::Error;
 use coffer_addon_mongodb::layout::{Consistency, Kind, Timestamp};
 
-fn moment(time: u32) -> Timestamp {
+pub fn moment(time: u32) -> Timestamp {
     at(time).into()
 }
 
-async fn dump(fake: &Fake, parameters: &str) -> Result<Dump, Error> {
+pub async fn dump(fake: &Fake, parameters: &str) -> Result<Dump, Error> {
     dump_from(fake.application(), parameters).await
 }
 
-fn numbered(count: i32) -> Vec<RawDocumentBuf> {
+pub fn numbered(count: i32) -> Vec<RawDocumentBuf> {
     (0..count).map(|id| rawdoc! { "_id": id, "text": "x".repeat(20) }).collect()
 }
 
 /// One `_id` of each type, in the order that MongoDB compares types in.
-fn mixed() -> Vec<RawDocumentBuf> {
+pub fn mixed() -> Vec<RawDocumentBuf> {
     let ids = [
         RawBson::MinKey,
         RawBson::Null,
@@ -134,29 +135,6 @@ async fn part_of_a_server_is_read_from_a_snapshot() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_gone_is_explained() {
-    let fake = Fake::new("7.0.2", primary(50, 50)).with("shop", Collection::new("orders", numbered(10)));
-    let fake = fake.instead(|name, _| {
-        (name == "getMore").then(|| refusal(239, "SnapshotTooOld", "Read timestamp is older than the oldest available"))
-    });
-    match dump(&fake, r#"{"consistency": "snapshot"}"#).await.map(|dumped| dumped.report) {
-        Err(Error::Failed(text)) => {
-            assert!(text.contains("shop.orders") && text.contains("minSnapshotHistoryWindowInSeconds"), "{text}");
-        }
-        other => panic!("{other:?}"),
-    }
-    // What no snapshot has: the reason is told, or it is an error.
-    let capped = Collection { options: rawdoc! { "capped": true }, ..Collection::new("log", numbered(3)) };
-    let fake = Fake::new("7.0.2", primary(50, 50)).with("shop", capped);
-    let dumped = dump(&fake, r#"{"databases": ["shop"]}"#).await.expect("dumped");
-    assert!(dumped.fact("inconsistentBecause").contains("shop.log"), "{:?}", dumped.report);
-    match dump(&fake, r#"{"consistency": "snapshot"}"#).await.map(|dumped| dumped.report) {
-        Err(Error::Unsupported(text)) => assert!(text.contains("shop.log"), "{text}"),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
 async fn without_the_right_to_read_the_oplog_there_is_a_snapshot_or_a_reason() {
     let denied = |name: &str, command: &RawDocument| {
         let oplog = name == "find" && command.get_str("find").is_ok_and(|name| name == "oplog.rs");
@@ -260,135 +238,6 @@ async fn the_members_of_a_replica_set_may_be_named_by_parameters() {
     }
 }
 
-fn entry(time: u32, kind: &str, namespace: &str, done: RawDocumentBuf) -> RawDocumentBuf {
-    rawdoc! { "ts": at(time), "op": kind, "ns": namespace, "o": done }
-}
-
-/// A member with an oplog.
-fn with_oplog(entries: Vec<RawDocumentBuf>, newest: u32, majority: u32) -> Fake {
-    Fake::new("6.0.1", primary(newest, majority))
-        .with("shop", Collection::new("orders", numbered(10)))
-        .with("local", Collection::new("oplog.rs", entries))
-}
-
-#[tokio::test]
-async fn the_oplog_begins_with_the_first_transaction_that_was_open() {
-    let write = |time| entry(time, "i", "shop.orders", rawdoc! { "_id": 1 });
-    let mut end = entry(44, "c", "admin.$cmd", rawdoc! { "commitTransaction": 1 });
-    end.append(cstr!("prevOpTime"), rawdoc! { "ts": at(20), "t": 1_i64 });
-    let entries = vec![
-        write(10),
-        entry(20, "c", "admin.$cmd", rawdoc! { "applyOps": [] }),
-        write(30),
-        write(40),
-        write(42),
-        end,
-        entry(45, "u", "config.system.sessions", rawdoc! { "_id": 1 }),
-        entry(46, "n", "", rawdoc! { "msg": "periodic noop" }),
-    ];
-    let times = |dumped: &Dump| -> Vec<u32> {
-        let entries = dumped.documents("oplog.bson");
-        let mut times: Vec<u32> = entries.iter().map(|entry| entry.get_timestamp("ts").unwrap().time).collect();
-        times.sort();
-        times
-    };
-    // Nothing was open: from what the majority had, and from the first entry of a transaction that has just ended.
-    let fake = with_oplog(entries.clone(), 46, 41);
-    let (mut has_read, mut looks) = (false, 0);
-    let fake = fake.instead(move |name, _| {
-        has_read |= name == "getMore";
-        looks += u32::from(has_read && name == "isMaster");
-        // The majority has it all when it was looked at twice.
-        (looks > 2).then(|| primary(46, 46)).filter(|_| name == "isMaster")
-    });
-    let dumped = dump(&fake, "{}").await.expect("dumped");
-    assert_eq!(dumped.index().consistency, Consistency::Oplog { start: moment(20), end: moment(46) });
-    assert_eq!(times(&dumped), [20, 30, 40, 42, 44, 46]);
-    assert_eq!((dumped.fact("oplogStart"), dumped.fact("oplogEntries")), ("20:1", "6"));
-
-    // One is open.
-    let open = rawdoc! { "_id": 1, "state": "inProgress", "startOpTime": { "ts": at(10), "t": 1_i64 } };
-    let fake = with_oplog(entries, 46, 46).with("config", Collection::new("transactions", vec![open]));
-    let dumped = dump(&fake, "{}").await.expect("dumped");
-    assert_eq!(dumped.index().consistency, Consistency::Oplog { start: moment(10), end: moment(46) });
-    assert_eq!(times(&dumped).len(), 7);
-    assert!(dumped.names().iter().all(|name| !name.starts_with("config/")), "{:?}", dumped.names());
-}
-
-#[tokio::test]
-async fn what_the_oplog_cannot_replay_fails_the_dump_by_name() {
-    let rename = rawdoc! { "renameCollection": "shop.new", "to": "shop.orders", "dropTarget": true };
-    let fake = with_oplog(vec![entry(40, "n", "", rawdoc! {}), entry(50, "c", "shop.$cmd", rename)], 50, 40);
-    let mut has_read = false;
-    let fake = fake.instead(move |name, _| {
-        has_read |= name == "getMore";
-        (name == "isMaster" && has_read).then(|| primary(50, 50))
-    });
-    match dump(&fake, "{}").await.map(|dumped| dumped.report) {
-        Err(Error::Failed(text)) => {
-            assert!(text.contains("shop.new was renamed to shop.orders") && text.contains("snapshot"), "{text}");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_that_is_lost_fails_the_dump_and_leaves_nothing_behind() {
-    let fake = Fake::new("7.0.2", standalone()).with("shop", Collection::new("orders", numbered(10)));
-    let fake =
-        fake.instead(|name, _| (name == "getMore").then(|| refusal(43, "CursorNotFound", "cursor id 5 not found")));
-    match dump(&fake, "{}").await.map(|dumped| dumped.report) {
-        Err(Error::Unavailable(text)) => {
-            assert!(text.contains("shop.orders") && text.contains("CursorNotFound"), "{text}")
-        }
-        other => panic!("{other:?}"),
-    }
-    let reader = fake.heard("find")[0].get_document("lsid").expect("a session").to_owned();
-    let killed = fake.heard("killSessions");
-    let killed = killed[0].get_array("killSessions").unwrap();
-    assert!(killed.into_iter().any(|session| session.unwrap().as_document() == Some(&reader)));
-}
-
-#[tokio::test]
-async fn a_dump_that_is_cancelled_leaves_nothing_behind() {
-    let fake = Fake::new("7.0.2", standalone()).with("shop", Collection::new("orders", numbered(10)));
-    let fake = fake.instead(|name, _| (name == "getMore").then(|| rawdoc! { "never": true }));
-    let application = fake.application();
-    let dumped = dump_from(application, "{}");
-    let stop = async {
-        while fake.heard("getMore").is_empty() {
-            tokio::task::yield_now().await;
-        }
-        coffer_addon::testing::cancel();
-    };
-    let (dumped, ()) = futures::future::join(dumped, stop).await;
-    assert!(dumped.is_err());
-    let reader = fake.heard("find")[0].get_document("lsid").expect("a session").to_owned();
-    let killed = fake.heard("killSessions");
-    let is_killed = |command: &RawDocumentBuf| {
-        command.get_array("killSessions").unwrap().into_iter().any(|id| id.unwrap().as_document() == Some(&reader))
-    };
-    assert!(killed.iter().any(is_killed));
-}
-
-#[tokio::test]
-async fn a_collection_whose_name_another_has_taken_fails_the_dump() {
-    let fake = Fake::new("7.0.2", standalone()).with("shop", Collection::new("orders", numbered(10)));
-    let fake = fake.instead(|name, command| {
-        let again = name == "listCollections" && command.get_document("filter").is_ok();
-        let uuid = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![9; 16] };
-        again.then(|| {
-            cursor([rawdoc! { "name": "orders", "type": "collection", "options": {}, "info": { "uuid": uuid } }])
-        })
-    });
-    match dump(&fake, "{}").await.map(|dumped| dumped.report) {
-        Err(Error::Failed(text)) => {
-            assert!(text.contains("shop.orders") && text.contains("another collection has taken its name"), "{text}");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn a_router_is_refused() {
     let mut hello = standalone();
@@ -419,44 +268,4 @@ async fn a_server_that_passes_over_bounds_is_read_in_one_piece_or_found_out() {
         Err(Error::Unsupported(text)) => assert!(text.contains("shop.orders") && text.contains("splitSize"), "{text}"),
         other => panic!("{other:?}"),
     }
-}
-
-#[tokio::test]
-async fn documents_that_a_cursor_has_not_told_are_missed_where_nothing_was_written() {
-    let cut_short = |name: &str, _: &RawDocument| {
-        (name == "getMore")
-            .then(|| rawdoc! { "ok": 1, "cursor": { "id": 0_i64, "ns": "shop.orders", "nextBatch": [] } })
-    };
-    let snapshot = Fake::new("7.0.2", primary(50, 50)).with("shop", Collection::new("orders", numbered(10)));
-    let oplog = with_oplog(vec![entry(50, "i", "shop.others", rawdoc! { "_id": 1 })], 50, 50);
-    for (fake, parameters) in [(snapshot, r#"{"databases": ["shop"]}"#), (oplog, "{}")] {
-        let fake = fake.instead(cut_short);
-        match dump(&fake, parameters).await.map(|dumped| dumped.report) {
-            Err(Error::Failed(text)) => assert!(text.contains("3 documents of collection shop.orders"), "{text}"),
-            other => panic!("{other:?}"),
-        }
-    }
-    // The snapshot has gone when all documents were read.
-    coffer_addon::testing::logged();
-    let snapshot = Fake::new("7.0.2", primary(50, 50)).with("shop", Collection::new("orders", numbered(10)));
-    let gone = snapshot.instead(move |name, command| match name {
-        "aggregate" => Some(refusal(239, "SnapshotTooOld", "Read timestamp is older than the oldest available")),
-        _ => cut_short(name, command),
-    });
-    dump(&gone, r#"{"databases": ["shop"]}"#).await.expect("dumped");
-    let says = |line: &str| line.contains("shop.orders") && line.contains("cannot be checked");
-    assert!(coffer_addon::testing::logged().iter().any(|(_, line)| says(line)));
-    // Users and roles are counted in no snapshot.
-    let users = Fake::new("7.0.2", primary(50, 50))
-        .with("shop", Collection::new("orders", numbered(3)))
-        .with("admin", Collection::new("system.users", numbered(2)));
-    let users = users.instead(|name, command| {
-        let is_users = command.get_str("count").is_ok_and(|name| name == "system.users");
-        (is_users || name == "aggregate").then(|| rawdoc! { "ok": 1, "n": 9 })
-    });
-    let parameters = r#"{"databases": ["shop"], "usersAndRoles": true, "consistency": "snapshot"}"#;
-    dump(&users, parameters).await.expect("dumped");
-    // Somebody may have written to it.
-    let oplog = with_oplog(vec![entry(50, "i", "shop.orders", rawdoc! { "_id": 1 })], 50, 50);
-    assert_eq!(dump(&oplog.instead(cut_short), "{}").await.expect("dumped").fact("rows"), "3");
 }
