@@ -132,8 +132,12 @@ impl Login {
 
     /// A connection of which no more is known than what the server says of itself: no login.
     pub(super) async fn greet(&self, application: &Application, endpoint: Option<&str>) -> Result<Hello> {
-        let greet = async { self.greet_over(application.connect(endpoint).await?).await };
-        let (_, hello) = self.in_time(greet).await?;
+        self.in_time(self.ask(application, endpoint)).await
+    }
+
+    /// [`Login::greet`], for as long as it takes.
+    pub(super) async fn ask(&self, application: &Application, endpoint: Option<&str>) -> Result<Hello> {
+        let (_, hello) = self.greet_over(application.connect(endpoint).await?).await?;
         Ok(hello)
     }
 

@@ -16,9 +16,14 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// How often in a row it has to stay silent. One answer may be lost to a busy moment.
 const TRIES: usize = 2;
+
+/// For each of them: less than the host has for connecting, whose errors do not tell a server that is silent from one that is
+/// not there.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the connections of one run have in common. Clones share it.
 #[derive(Clone, Default)]
@@ -88,12 +93,10 @@ async fn watch(application: &Application, login: &Login) -> Infallible {
         }
         let endpoints: BTreeSet<Option<String>> = login.registry.endpoints();
         for endpoint in endpoints {
-            let silent = silence(application, login, endpoint.as_deref()).await;
-            if let Some(error) = silent.filter(|_| pulse.moves() == now) {
+            if is_silent(application, login, endpoint.as_deref()).await && pulse.moves() == now {
                 let seconds = pause.as_secs_f64();
                 pulse.die(format!(
-                    "the server has stopped answering: nothing came for {seconds} s, and then a new connection got nowhere, twice: {}",
-                    error.message()
+                    "the server has stopped answering: nothing came for {seconds} s, and {TRIES} new connections got no answer either"
                 ));
             }
         }
@@ -101,14 +104,14 @@ async fn watch(application: &Application, login: &Login) -> Infallible {
     }
 }
 
-/// Why it does not say what it is.
-async fn silence(application: &Application, login: &Login, endpoint: Option<&str>) -> Option<Error> {
-    let mut last = None;
+/// Whether it leaves a new connection without an answer. One that it refuses, as a server with too many does, is an answer.
+async fn is_silent(application: &Application, login: &Login, endpoint: Option<&str>) -> bool {
+    let patience = login.connect_timeout.min(PATIENCE);
     for _ in 0..TRIES {
-        match login.greet(application, endpoint).await {
-            Err(error @ Error::Unavailable(_)) => last = Some(error),
-            _ => return None,
+        let greeting = login.ask(application, endpoint);
+        if let Either::Left(_) = select(pin!(greeting), pin!(host::sleep(patience))).await {
+            return false;
         }
     }
-    last
+    true
 }

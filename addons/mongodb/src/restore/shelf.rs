@@ -112,8 +112,12 @@ impl Shelf {
             self.is_live = true;
             let collection = if was_cut { whole_name(&incoming, stem)? } else { collection };
             return self.documents_alone(run, database, &collection, incoming).await;
-        } else {
-            self.data.insert(key, incoming);
+        } else if let Some(other) = self.data.insert(key, incoming) {
+            // One is the dump's oplog, and the other of a collection of that name in a database of the folder's.
+            return Err(Error::Corrupt(format!(
+                "{name} and {} cannot be told apart; restore the dump from another folder",
+                other.artifact.name
+            )));
         }
         Ok(Put::Nothing)
     }

@@ -269,3 +269,16 @@ async fn a_server_that_passes_over_bounds_is_read_in_one_piece_or_found_out() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_database_that_no_folder_can_be_called_by_is_named() {
+    let fake = Fake::new("8.0.1", standalone())
+        .with("new\nline", Collection::new("c", numbered(1)))
+        .with("shop", Collection::new("c", numbered(1)));
+    let refused = dump(&fake, "{}").await.map(|dumped| dumped.report);
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("new\\nline") && text.contains("exclude")),
+        "{refused:?}"
+    );
+    dump(&fake, r#"{"exclude": ["new?line.*"]}"#).await.expect("dumped");
+}

@@ -27,6 +27,9 @@ struct State {
     last: Option<&'static str>,
     is_silent: bool,
     slow: Option<(&'static str, std::time::Duration)>,
+    /// From a command of this name on it hangs up on new connections.
+    full: Option<&'static str>,
+    is_full: bool,
 }
 
 #[derive(Clone)]
@@ -47,6 +50,8 @@ impl Fake {
             last: None,
             is_silent: false,
             slow: None,
+            full: None,
+            is_full: false,
         };
         Fake(Arc::new(Mutex::new(state)))
     }
@@ -61,6 +66,10 @@ impl Fake {
 
     pub fn takes_long_for(&self, command: &'static str, time: std::time::Duration) {
         self.0.lock().unwrap().slow = Some((command, time));
+    }
+
+    pub fn takes_no_more_from(&self, command: &'static str) {
+        self.0.lock().unwrap().full = Some(command);
     }
 
     pub fn application_of(&self, binding: coffer_addon::Binding) -> Application {
@@ -104,6 +113,9 @@ pub fn cursor(documents: impl IntoIterator<Item = RawDocumentBuf>) -> RawDocumen
 }
 
 async fn serve(mut io: DuplexStream, fake: Fake) {
+    if fake.0.lock().unwrap().is_full {
+        return;
+    }
     let mut head = [0; 16];
     while io.read_exact(&mut head).await.is_ok() {
         let field = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap());
@@ -153,6 +165,7 @@ fn parse(mut sections: &[u8]) -> Heard {
 impl State {
     fn answer(&mut self, heard: Heard) -> RawDocumentBuf {
         let name = name_of(&heard.command);
+        self.is_full |= self.full.is_some_and(|full| full == name);
         self.is_silent |= self.last.is_some_and(|last| last == name);
         let answer = (self.answer)(&name, &heard);
         let text = |key: &str| heard.command.get_str(key).unwrap_or_default().to_string();

@@ -58,3 +58,15 @@ async fn a_server_that_is_busy_is_waited_for() {
     let report = restore_into(fake.application_of(impatient()), "{}", small.artifacts()).await.expect("restored");
     assert_eq!(fact(&report, "indexes"), "1");
 }
+
+/// A server that has no room for another connection hangs up on it.
+#[tokio::test]
+async fn a_server_that_takes_no_more_connections_is_waited_for() {
+    let fake = Fake::new("7.0.1", |_, _| None);
+    fake.takes_long_for("createIndexes", std::time::Duration::from_millis(1500));
+    fake.takes_no_more_from("createIndexes");
+    let index = r#"[{"v":2,"key":{"a":1},"name":"a_1"}]"#;
+    let small = Small::new().with("d", "c", "{}", index, &numbered(3));
+    let report = restore_into(fake.application_of(impatient()), "{}", small.artifacts()).await.expect("restored");
+    assert_eq!(fact(&report, "indexes"), "1");
+}
