@@ -8,6 +8,7 @@ mod dumping;
 use coffer_addon::testing::Written;
 use coffer_runtime::{Application, Class, Endpoint, Linked, Operation, Report, RunError, Tls};
 use coffer_test_servers::search::{Search, SearchOptions, SearchVersion, sample};
+use dumping::fake::{Answer, Asked, Fake};
 use dumping::open_contexts;
 use serde_json::{Value, json};
 
@@ -141,4 +142,41 @@ async fn elasticsearch_with_tls_and_users_is_dumped() {
     assert!(error.to_string().contains("privilege") && error.to_string().contains(sample::ODD), "{error}");
     let error = there.fails(there.tls.clone(), &[("apiKey", "bm9uZTpub25l")], only).await;
     assert_eq!(error.class, Class::Denied, "{error}");
+}
+
+/// A Kibana below `/base`.
+fn kibana(asked: &Asked) -> Option<Answer> {
+    let answer = match asked.path.strip_prefix("/base")? {
+        "/api/status" => json!({ "version": { "number": "9.5.3" } }),
+        "/api/kibana/management/saved_objects/_allowed_types" => json!({ "types": [{ "name": "dashboard" }] }),
+        "/api/spaces/space" => json!([{ "id": "default", "name": "Default" }]),
+        "/api/saved_objects/_export" => json!({ "exportedCount": 0 }),
+        other => panic!("{other}"),
+    };
+    Some(Answer::Json(200, answer))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_are_an_endpoint_of_their_own() {
+    let Some(component) = coffer_test_components::addon("coffer-addon-elasticsearch").await else { return };
+    let (server, dashboards) = (Fake::start(|_| None).await, Fake::start(kibana).await);
+    let endpoint = |name: &str, fake: &Fake| Endpoint { name: name.into(), host: "127.0.0.1".into(), port: fake.port };
+    let application = Application {
+        kind: "elasticsearch".into(),
+        version: None,
+        endpoints: vec![endpoint("default", &server), endpoint("dashboards", &dashboards)],
+        tls: Tls::disabled(),
+        parameters: vec![("dashboardsPath".into(), "/base".into())],
+        credentials: [("username", "u"), ("password", "p")].map(|(k, v)| (k.into(), v.into())).into(),
+    };
+    let parameters = json!({ "savedObjects": true });
+    let operation = Operation { application: Some(application), ..Operation::new("elasticsearch-dump", parameters) };
+    let (dumped, files) = coffer_test_components::run(&component, operation, Vec::new()).await;
+    assert!(dumped.expect("dumped").facts.contains(&("savedObjects".into(), "0".into())));
+    assert!(files.iter().any(|file| file.artifact.name == "saved-objects/default.ndjson"));
+    let export = dashboards.heard().into_iter().find(|asked| asked.path.ends_with("_export")).expect("an export");
+    for header in ["kbn-xsrf: true", "x-elastic-internal-origin: coffer", "authorization: basic "] {
+        assert!(export.headers.contains(header), "{}", export.headers);
+    }
+    assert!(server.is_clean() && server.heard().iter().all(|asked| !asked.path.starts_with("/base")));
 }

@@ -111,7 +111,7 @@ async fn serve(mut tcp: TcpStream, heard: Arc<Mutex<Vec<Asked>>>, instead: Arc<M
         }
     };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nretry-after: 0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "HTTP/1.1 {status} X\r\nconnection: close\r\nretry-after: 0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     let _ = tcp.write_all(format!("{head}{text}").as_bytes()).await;
     let _ = tcp.shutdown().await;
