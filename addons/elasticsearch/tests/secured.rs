@@ -122,6 +122,10 @@ async fn elasticsearch_with_tls_and_users_is_dumped() {
     let there = There { component: &component, server: &server, tls };
     there.knows_whom_to_trust().await;
 
+    // Where it says what a role hides; to hide something it wants a licence.
+    let privileges = server.client().ask("GET", "/_security/user/_privileges", &Value::Null).expect("privileges");
+    assert!(privileges["indices"][0]["names"].is_array(), "{privileges}");
+
     // An API key that may do what the manual says, and one that may not read.
     let key = |privileges: Value| {
         let role = json!({ "cluster": ["monitor", "read_pipeline", "read_ilm"],
