@@ -41,10 +41,10 @@ pub trait Session:
     + Send
     + 'static
 {
-    /// What it does, in messages.
-    const WHAT: &'static str;
-
     type Status: Clone + Default + Serialize;
+
+    /// What it does, in messages.
+    fn what(&self) -> &'static str;
 
     fn status(&self) -> Option<&Self::Status>;
 
@@ -57,8 +57,11 @@ pub trait Session:
 }
 
 impl Session for BackupSession {
-    const WHAT: &'static str = "backup";
     type Status = BackupSessionStatus;
+
+    fn what(&self) -> &'static str {
+        "backup"
+    }
 
     fn status(&self) -> Option<&BackupSessionStatus> {
         self.status.as_ref()
@@ -70,8 +73,11 @@ impl Session for BackupSession {
 }
 
 impl Session for RestoreSession {
-    const WHAT: &'static str = "restore";
     type Status = RestoreSessionStatus;
+
+    fn what(&self) -> &'static str {
+        if self.spec.data_source.application.is_some() { "copy" } else { "restore" }
+    }
 
     fn status(&self) -> Option<&RestoreSessionStatus> {
         self.status.as_ref()
@@ -106,7 +112,7 @@ pub async fn run<S: Session>(
     let status = ended.status().cloned().unwrap_or_default();
     let run = S::run(&status);
     if run.phase == SessionPhase::Failed {
-        return Err(failure::<S>(&name, &namespace, run.error.as_ref()));
+        return Err(failure(&ended, &name, &namespace, run.error.as_ref()));
     }
     if args.output.output != Format::Table {
         return printer.value(args.output.output, &status);
@@ -142,8 +148,8 @@ pub fn span(run: &RunStatus) -> SignedDuration {
 }
 
 /// A session's own account of its failure, as the command's.
-fn failure<S: Session>(name: &str, namespace: &str, error: Option<&coffer_api::Failure>) -> Failure {
-    let failure = Failure::new(format_args!("the {} {namespace}/{name} failed", S::WHAT));
+fn failure<S: Session>(session: &S, name: &str, namespace: &str, error: Option<&coffer_api::Failure>) -> Failure {
+    let failure = Failure::new(format_args!("the {} {namespace}/{name} failed", session.what()));
     match error {
         Some(error) => {
             let failure = failure.cause(&error.message);

@@ -22,6 +22,7 @@ fn a_postgres_database_goes_to_another_server() {
     // The target's own refusal reaches whoever asked, and the source is left as it was.
     let error = scene.coffer.fails(&copy);
     assert!(error.contains("not empty") || error.contains("already exists"), "{error}");
+    assert!(error.contains("the copy demo/"), "{error}");
 }
 
 #[test]
