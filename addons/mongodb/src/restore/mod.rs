@@ -6,9 +6,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`indexed`], [`foreign`], [`archived`] | the three kinds of dump |
+//! | [`indexed`], [`foreign`] with its [`shelf`], [`archived`] | the three kinds of dump |
 //! | [`archive`], [`documents`], [`extjson`] | their formats |
-//! | [`target`], [`standing`], [`making`], [`load`], [`oplog`], [`strangers`], [`indexes`], [`accounts`] | what is done on the server, in this order |
+//! | [`target`], [`standing`], [`making`], [`load`], [`oplog`] with [`entries`], [`transactions`], [`strangers`] and [`plain`], [`indexes`], [`accounts`] | what is done on the server, in this order |
 
 mod accounts;
 mod archive;
