@@ -33,8 +33,8 @@ pub struct Restore {
     pub aliases: bool,
     /// Restore the cluster's persistent settings too, where the dump has them.
     pub cluster_settings: bool,
-    /// Restore the saved objects of Kibana or OpenSearch Dashboards too, where the dump has them; the binding has to name its
-    /// endpoint `dashboards`.
+    /// Restore the saved objects of Kibana or OpenSearch Dashboards too, where the dump has them; the binding's
+    /// parameter `dashboards` has to say where that is.
     pub saved_objects: bool,
     /// Settings of indices that are left out, e.g. `index.lifecycle.*` for a server that does not know them.
     pub omit_settings: Patterns,

@@ -11,7 +11,7 @@ use crate::client::{Body, Client, what};
 use crate::layout::Definition;
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,24 +32,58 @@ pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> R
 
 /// Makes an index that is quick to fill.
 pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &Unfinished) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Made {
+        #[serde(default = "yes")]
+        shards_acknowledged: bool,
+    }
+    fn yes() -> bool {
+        true
+    }
     #[derive(Serialize)]
-    struct Made<'a> {
+    struct Make<'a> {
         settings: Map<String, Value>,
         #[serde(skip_serializing_if = "Option::is_none")]
         mappings: Option<&'a Definition>,
     }
-    let body = Body::json(&Made { settings: index.settings.to_make(), mappings: index.mappings.as_ref() })?;
+    let body = Body::json(&Make { settings: index.settings.to_make(), mappings: index.mappings.as_ref() })?;
     let failed =
         || format!("unable to make {}; what this server does not know can be left out with omitSettings", index.target);
     // An answer that gets lost may be a good one.
     unfinished.index(index);
     let path = format!("/{}", segment(&index.target));
-    let made = client.ask("PUT", &path, &body).await.context(failed)?;
-    made.map(drop).map_err(|refusal| {
-        unfinished.refused(&index.target);
-        let error = refusal.error(&what("PUT", &path)).context(failed());
-        if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) }
-    })
+    match client.ask("PUT", &path, &body).await.context(failed)? {
+        Ok(mut answer) => {
+            let Made { shards_acknowledged } = answer.json(1 << 20).await?;
+            if shards_acknowledged { Ok(()) } else { wait_for_shards(client, &index.target).await }
+        }
+        Err(refusal) => {
+            unfinished.refused(&index.target);
+            let error = refusal.error(&what("PUT", &path)).context(failed());
+            Err(if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) })
+        }
+    }
+}
+
+/// The server has waited half a minute for a node to take them.
+async fn wait_for_shards(client: &Client, target: &str) -> Result<()> {
+    let path = format!("/_cluster/health/{}?wait_for_status=yellow&timeout=30s", segment(target));
+    let is_late = match client.ask("GET", &path, &Body::None).await? {
+        // Elasticsearch 8 and later say no more than that.
+        Ok(mut answer) => answer.json::<Value>(1 << 20).await?.get("timed_out") == Some(&Value::Bool(true)),
+        Err(refusal) if refusal.status == 408 => true,
+        // Who may not see its health may still fill it.
+        Err(refusal) if refusal.status == 403 => false,
+        Err(refusal) => return Err(refusal.error(&what("GET", &path))),
+    };
+    match is_late {
+        false => Ok(()),
+        // Its documents would be waited for as long as there is patience.
+        true => Err(Error::Failed(format!(
+            "{target} is made, and no node takes its shards: is there one for its index.routing.allocation settings? They can be \
+             left out with omitSettings"
+        ))),
+    }
 }
 
 /// How many documents there are, made visible first.

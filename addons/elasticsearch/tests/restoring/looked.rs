@@ -204,6 +204,28 @@ async fn everything_is_made_after_what_it_needs() {
 }
 
 #[tokio::test]
+async fn an_index_that_no_node_takes_is_told() {
+    // By version.
+    for status in [200, 408] {
+        let fake = Fake::with(move |asked| match (asked.method.as_str(), asked.path.as_str()) {
+            ("PUT", "/x") => Some((200, json!({ "acknowledged": true, "shards_acknowledged": false }).to_string())),
+            ("GET", "/_cluster/health/x") => Some((status, json!({ "status": "red", "timed_out": true }).to_string())),
+            _ => None,
+        })
+        .await;
+        let failed = restore_at(fake.port, "{}", one(json!({}))).await.expect_err("no node");
+        assert!(failed.message().contains("no node takes its shards") && fake.bulks().is_empty(), "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn compressed_files_are_to_be_unpacked_first() {
+    let fake = Fake::with(|_| None).await;
+    let files = vec![artifact("x.mapping.json.gz", [0x1f, 0x8b, 8, 0])];
+    is_refused(&fake, json!({}), files, "unpack it with gunzip first").await;
+}
+
+#[tokio::test]
 async fn documents_in_what_was_there_before_are_told() {
     let fake = Fake::saying(
         |_, _| Some((400, "{}".into())),
