@@ -2,6 +2,7 @@
 
 use super::batch::Action;
 use super::cluster::Cluster;
+use super::lines::Line;
 use super::load::{Filling, Loader};
 use super::parameters::Restore;
 use super::plan::{Plan, Stream};
@@ -192,19 +193,18 @@ impl Reading<'_> {
         match self.files.get(name) {
             Some(File::Index(index, target)) => {
                 let action = Action { has_type: self.types, keeps_versions: true, is_create: false };
-                let filling = self.fill(target, name, action, &mut incoming).await?;
+                let filling = self.fill(target, index, name, action, &mut incoming).await?;
                 self.filled.borrow_mut().insert((*index).into(), *filling.read.borrow());
             }
             Some(File::Stream(fill, place)) => {
                 let mut begun = fill.begun.lock().await;
                 self.reach(fill, *place, &mut begun).await?;
                 let action = Action { is_create: true, ..Action::default() };
-                let filling = self.fill(&fill.stream.target, name, action, &mut incoming).await?;
+                let index = fill.stream.indices.get(*place).map(|index| index.name.as_str()).unwrap_or_default();
+                let filling = self.fill(&fill.stream.target, index, name, action, &mut incoming).await?;
                 // What comes next may be another index's.
                 filling.idle().await;
-                if let Some(index) = fill.stream.indices.get(*place) {
-                    self.filled.borrow_mut().insert(index.name.clone(), *filling.read.borrow());
-                }
+                self.filled.borrow_mut().insert(index.into(), *filling.read.borrow());
             }
             Some(File::Objects(space)) => match &self.saved {
                 Some(saved) => {
@@ -230,12 +230,19 @@ impl Reading<'_> {
     async fn fill(
         &self,
         target: &str,
+        index: &str,
         file: &str,
         action: Action,
         incoming: &mut Incoming,
     ) -> Result<std::rc::Rc<Filling>> {
         let filling = self.loader.fill(target, file, action);
-        self.loader.file(incoming, |_| Ok(filling.clone())).await?;
+        let of_index = |line: &Line<'_>| match &line.index {
+            Some(other) if other != index => {
+                Err(Error::Corrupt(format!("{file} has documents of {other}, and should have those of {index}")))
+            }
+            _ => Ok(filling.clone()),
+        };
+        self.loader.file(incoming, of_index).await?;
         Ok(filling)
     }
 

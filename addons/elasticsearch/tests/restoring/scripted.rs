@@ -28,6 +28,36 @@ async fn restore(fake: &Fake, parameters: Value, documents: u32) -> Result<Repor
     restore_at(fake.port, &parameters.to_string(), dump(documents)).await
 }
 
+/// Whatever byte of a file is not what it was: it is told, or makes no difference.
+#[tokio::test]
+async fn no_damage_is_taken_for_a_dump() {
+    let whole = dump(3);
+    let sent = async |files: Vec<Written>| {
+        let fake = Fake::start(|asked, _| all_well(asked)).await;
+        let restored = restore_at(fake.port, "{}", files).await;
+        let bodies: Vec<String> = fake.bulks().into_iter().map(|asked| asked.body).collect();
+        restored.map(|_| bodies)
+    };
+    let wanted = sent(whole.clone()).await.expect("restored");
+    let mut told = 0;
+    for file in 0..whole.len() {
+        let bytes = whole[file].bytes.clone().expect("whole");
+        for place in 0..bytes.len() {
+            let mut files = whole.clone();
+            files[file].bytes.as_mut().expect("whole")[place] ^= if place % 2 == 0 { 0x01 } else { 0x20 };
+            match sent(files).await {
+                // Of the index a setting or a name may be another.
+                Ok(bodies) => assert_eq!(bodies, wanted, "byte {place} of {}", whole[file].artifact.name),
+                Err(_) => told += 1,
+            }
+        }
+        let mut files = whole.clone();
+        files[file].bytes.as_mut().expect("whole").truncate(bytes.len() / 2);
+        sent(files).await.expect_err("half of it");
+    }
+    assert!(told > 200, "{told}");
+}
+
 fn place(asked: &[Asked], method: &str, path: &str) -> usize {
     asked.iter().position(|asked| asked.is(method, path)).unwrap_or_else(|| panic!("no {method} {path}"))
 }
