@@ -67,6 +67,7 @@ impl Fake {
         let (all, state) = (asked.clone(), state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
                 let (all, state) = (all.clone(), state.clone());
                 tokio::spawn(async move {
                     let _ = serve(stream, &all, &state).await;

@@ -6,7 +6,7 @@
 pub mod fake;
 
 use coffer_addon::testing::{self, Written};
-use coffer_addon::{Application, Artifact, Binding, Ends, Error, Report, TlsMode};
+use coffer_addon::{Application, Artifact, Binding, Connection, Ends, Error, Report, TlsMode};
 use coffer_test_servers::cache::run;
 use coffer_test_servers::search::Search;
 use std::path::Path;
@@ -24,9 +24,14 @@ pub fn binding(kind: &str) -> Binding {
 
 /// A server on a loopback port as an addon sees it.
 pub fn application_at(port: u16) -> Application {
-    testing::application(binding("elasticsearch"), &[], move || async move {
-        Ok(testing::connection(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat()))
-    })
+    testing::application(binding("elasticsearch"), &[], move || async move { connect(port).await })
+}
+
+async fn connect(port: u16) -> Result<Connection, Error> {
+    let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    // As the host does: a request goes in pieces, which wait for nothing.
+    tcp.set_nodelay(true)?;
+    Ok(testing::connection(tcp.compat()))
 }
 
 pub async fn restore_at(port: u16, parameters: &str, files: Vec<Written>) -> Result<Report, Error> {
@@ -45,7 +50,7 @@ pub async fn restore_with_dashboards(
     binding.endpoints.push("dashboards".into());
     let application = testing::endpoints(binding, &[], move |name| {
         let port = if name == Some("dashboards") { dashboards } else { port };
-        async move { Ok(testing::connection(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?.compat())) }
+        connect(port)
     });
     let ends = Ends { application, inbox: testing::inbox(files), outbox: testing::outbox().0 };
     coffer_addon_elasticsearch::addon().run(ends, "elasticsearch-restore", parameters).await
