@@ -54,11 +54,12 @@ pub async fn restore(
 ) -> Result<Plan> {
     announce(index);
     let saved = Saved::look(client, index.dashboards.as_ref(), parameters, unfinished).await?;
-    let plan = prepare(client, parameters, index, true, unfinished).await?;
-    read_all(client, inbox, loader, index, &plan, saved).await?;
+    let mut plan = prepare(client, parameters, index, true, unfinished).await?;
+    plan.saved_objects = read_all(client, inbox, loader, index, &plan, saved).await?;
     Ok(plan)
 }
 
+/// How many saved objects there were, where they are restored.
 async fn read_all(
     client: &Client,
     inbox: &Inbox,
@@ -66,7 +67,7 @@ async fn read_all(
     index: &Index,
     plan: &Plan,
     saved: Option<Saved<'_>>,
-) -> Result<()> {
+) -> Result<Option<u64>> {
     let streams: Vec<StreamFill> =
         plan.streams.iter().map(|stream| StreamFill { stream, begun: Mutex::new(0) }).collect();
     let reading = Reading {
@@ -90,7 +91,8 @@ async fn read_all(
         let last = fill.stream.indices.len() - 1;
         reading.reach(fill, last, &mut *fill.begun.lock().await).await?;
     }
-    Ok(())
+    let objects = reading.objects.borrow().values().sum();
+    Ok(reading.saved.as_ref().map(|_| objects))
 }
 
 /// Looks at everything, then makes what documents go into.

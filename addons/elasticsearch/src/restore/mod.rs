@@ -101,7 +101,11 @@ fn report(client: &Client, loader: &Loader<'_>, plan: &Plan) -> Report {
     let tally = &loader.tally;
     let backing = plan.streams.iter().map(|stream| stream.indices.len()).sum::<usize>();
     let tables = plan.indices.len() + backing;
-    let report = Report::new().fact("serverVersion", &client.version().text).fact("dataStreams", plan.streams.len());
+    let mut report =
+        Report::new().fact("serverVersion", &client.version().text).fact("dataStreams", plan.streams.len());
+    if let Some(count) = plan.saved_objects {
+        report = report.fact("savedObjects", count);
+    }
     // What was left out is missing in them: they are not to be compared with the dump's.
     match plan.left_out.is_empty() {
         true => report.fact("tables", tables).fact("rows", tally.rows()).fact("bytes", tally.bytes()),

@@ -61,6 +61,8 @@ pub struct Plan {
     pub makes: bool,
     pub indices: Vec<Planned>,
     pub streams: Vec<Stream>,
+    /// How many of Dashboards' saved objects were restored, where they are.
+    pub saved_objects: Option<u64>,
     /// What belongs to none of them.
     pub cluster: Cluster,
     /// Of the cluster, persistent, flat.

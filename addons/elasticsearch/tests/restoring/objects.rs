@@ -2,9 +2,9 @@
 
 use super::looked::dump;
 use super::restoring::fake::{Asked, Fake};
-use super::restoring::{artifact, restore_at, restore_with_dashboards};
-use coffer_addon::Error;
+use super::restoring::{artifact, fact, restore_at, restore_with_dashboards};
 use coffer_addon::testing::Written;
+use coffer_addon::{Error, Report};
 use coffer_addon_elasticsearch::layout::COUNTS;
 use serde_json::{Value, json};
 
@@ -42,15 +42,16 @@ async fn kibana(import: Value) -> Fake {
     .await
 }
 
-async fn restore(kibana: &Fake, parameters: Value, files: Vec<Written>) -> Result<(), Error> {
+async fn restore(kibana: &Fake, parameters: Value, files: Vec<Written>) -> Result<Report, Error> {
     let server = Fake::with(|_| None).await;
-    restore_with_dashboards(server.port, kibana.port, &parameters.to_string(), files).await.map(drop)
+    restore_with_dashboards(server.port, kibana.port, &parameters.to_string(), files).await
 }
 
 #[tokio::test]
 async fn each_space_gets_its_objects() {
     let kibana = kibana(json!({ "success": true, "successCount": 1 })).await;
-    restore(&kibana, json!({ "savedObjects": true }), with_objects()).await.expect("restored");
+    let report = restore(&kibana, json!({ "savedObjects": true }), with_objects()).await.expect("restored");
+    assert_eq!(fact(&report, "savedObjects"), "1");
     let changes = kibana.changes();
     let paths: Vec<&str> = changes.iter().map(|asked| asked.path.as_str()).collect();
     assert_eq!(paths, ["/api/spaces/space", "/s/team/api/saved_objects/_import"]);
