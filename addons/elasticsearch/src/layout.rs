@@ -244,6 +244,9 @@ pub struct IndexDefinition {
     /// By name, each as `PUT /<index>/_alias/<name>` takes it.
     #[serde(default)]
     pub aliases: Definitions,
+    /// Of [`Index::policies`] the one of ISM that manages it: OpenSearch keeps that beside the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ism_policy: Option<String>,
     /// The artifact with its documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

@@ -73,6 +73,7 @@ mod tests {
             settings: settings.iter().map(|(name, value)| (name.to_string(), Value::from(*value))).collect(),
             mappings: Some(Definition::new(&mappings).expect("JSON")),
             aliases: Default::default(),
+            ism_policy: None,
             file: None,
         };
         let found = Found { definition, hidden: false, shards: 1, bytes: 0, documents: 0 };

@@ -15,7 +15,7 @@ pub mod around;
 pub mod inference;
 pub mod lossy;
 pub mod not_kept;
-mod others;
+pub mod others;
 pub mod restricted;
 pub mod selection;
 pub mod streams;
@@ -92,6 +92,7 @@ fn found(row: Option<Row>, name: String, described: Described) -> Found {
         settings,
         mappings: mappings.filter(|_| !is_empty),
         aliases,
+        ism_policy: None,
         file: None,
         name,
     };

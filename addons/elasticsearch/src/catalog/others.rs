@@ -1,6 +1,6 @@
 //! What only some servers have and indices or pipelines may need: search pipelines, synonyms, enrich policies.
 
-use super::{Unseen, visible};
+use super::{Unseen, optional, visible};
 use crate::client::Client;
 use crate::layout::{Definition, Definitions};
 use coffer_addon::http::segment;
@@ -99,4 +99,18 @@ pub async fn enrich_policies(client: &Client) -> Result<Seen> {
         found.insert(name, Definition::new(&Value::Object(config))?);
     }
     Ok(Ok(found))
+}
+
+#[derive(Deserialize)]
+struct Explained {
+    #[serde(rename = "index.plugins.index_state_management.policy_id")]
+    policy: Option<String>,
+}
+
+/// The policy of ISM that manages an index. An answer has counts beside indices.
+pub async fn ism_policy(client: &Client, index: &str) -> Result<Option<String>> {
+    let path = format!("/_plugins/_ism/explain/{}", segment(index));
+    let Some(mut found): Option<Map<String, Value>> = optional(client, &path).await? else { return Ok(None) };
+    let Some(explained) = found.remove(index) else { return Ok(None) };
+    Ok(serde_json::from_value::<Explained>(explained)?.policy)
 }

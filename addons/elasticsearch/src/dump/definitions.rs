@@ -92,6 +92,7 @@ mod tests {
                 .into(),
             mappings: Some(definition),
             aliases: BTreeMap::new(),
+            ism_policy: None,
             file: None,
         };
         let settings = r#""{\"i\":{\"settings\":{\"index\":{\"analysis\":{\"a\":\"x\"},\"b\":\"1\"}}}}""#;

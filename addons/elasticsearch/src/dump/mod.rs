@@ -17,7 +17,7 @@ mod point;
 mod saved;
 
 use crate::catalog::selection::{self, Selected};
-use crate::catalog::{self, Found, around, inference, lossy, not_kept, restricted, streams};
+use crate::catalog::{self, Found, around, inference, lossy, not_kept, others, restricted, streams};
 use crate::client::{Body, Client};
 use crate::layout::{
     self, COUNTS, Consistency, Counts, DataStream, FORMAT, INDEX, Index, IndexDefinition, MAX_INDEX, Server,
@@ -320,8 +320,14 @@ impl Run<'_> {
                 )));
             };
             let IndexDefinition { name, data_stream, closed, file, .. } = found.definition.clone();
+            // Who may see policies may see what they manage.
+            let ism_policy = match schema && !around.policies.is_empty() && !self.client.version().is_elasticsearch() {
+                true => others::ism_policy(self.client, &name).await?,
+                false => None,
+            };
+            let ism_policy = ism_policy.filter(|policy| around.policies.contains_key(policy));
             indices.push(match schema {
-                true => IndexDefinition { closed, file, data_stream, ..now },
+                true => IndexDefinition { closed, file, data_stream, ism_policy, ..now },
                 false => IndexDefinition { name, data_stream, closed, file, ..IndexDefinition::default() },
             });
         }

@@ -180,6 +180,7 @@ fn empty(name: &str) -> IndexDefinition {
         settings: BTreeMap::new(),
         mappings: None,
         aliases: Definitions::new(),
+        ism_policy: None,
         file: None,
     }
 }

@@ -22,6 +22,8 @@ pub struct Planned {
     pub mappings: Option<Definition>,
     pub aliases: Definitions,
     pub is_closed: bool,
+    /// Of ISM, where the server has that.
+    pub ism_policy: Option<String>,
     /// The artifact with its documents.
     pub file: Option<String>,
 }
@@ -230,6 +232,7 @@ pub fn planned(index: &IndexDefinition, parameters: &Restore, version: &Version)
         mappings,
         aliases: index.aliases.clone(),
         is_closed: index.closed,
+        ism_policy: index.ism_policy.clone().filter(|_| parameters.templates && !version.is_elasticsearch()),
         file: index.file.clone(),
     })
 }

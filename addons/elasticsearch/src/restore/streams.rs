@@ -170,6 +170,21 @@ pub async fn set(client: &Client, stream: &Stream, which: impl Fn(&Settings) -> 
     Ok(())
 }
 
+/// Lets policies of ISM manage a stream's indices.
+pub async fn manage(client: &Client, stream: &Stream) -> Result<()> {
+    let made: Vec<_> = stream.indices.iter().map(|backing| backing.made.as_ref()).collect();
+    if made.iter().flatten().all(|made| made.ism_policy.is_none()) {
+        return Ok(());
+    }
+    let there = indices(client, &stream.target).await?;
+    for (index, made) in there.iter().zip(made) {
+        if let Some(made) = made {
+            target::manage(client, index, made).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A stream's indices on the server, oldest first.
 pub async fn indices(client: &Client, stream: &str) -> Result<Vec<String>> {
     let streams = catalog::data_streams(client).await?;

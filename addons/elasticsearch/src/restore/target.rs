@@ -134,12 +134,43 @@ pub async fn finish(client: &Client, plan: &Plan, parameters: &Restore) -> Resul
             client.send("POST", &path, &Body::None).await.context(failed)?;
         }
         set(client, &index.target, &index.settings.to_finish()).await?;
+        manage(client, &index.target, index).await?;
     }
     for stream in &plan.streams {
         streams::put(client, stream, &stream.behind).await?;
         streams::set(client, stream, Settings::to_finish).await?;
+        streams::manage(client, stream).await?;
     }
     Ok(())
+}
+
+/// What `_plugins/_ism/add` answers with 200, whatever has come of it.
+#[derive(Deserialize)]
+struct Managed {
+    #[serde(default)]
+    failed_indices: Vec<Unmanaged>,
+}
+
+#[derive(Deserialize)]
+struct Unmanaged {
+    #[serde(default)]
+    reason: String,
+}
+
+/// Lets the dump's policy of ISM manage an index. One that does so already, by a policy's `ism_template`, stays.
+pub async fn manage(client: &Client, target: &str, index: &Planned) -> Result<()> {
+    let Some(policy) = &index.ism_policy else { return Ok(()) };
+    let failed = || format!("unable to let the policy {policy} manage {target}");
+    let path = format!("/_plugins/_ism/add/{}", segment(target));
+    let managed: Managed = client.post(&path, &json!({ "policy_id": policy })).await.context(failed)?;
+    match managed.failed_indices.first() {
+        Some(Unmanaged { reason }) if reason.contains("already has a policy") => {
+            coffer_addon::info!("{target} has a policy of ISM already, by its name; in the dump it was {policy}");
+            Ok(())
+        }
+        Some(Unmanaged { reason }) => Err(Error::Failed(format!("{}: {reason}", failed()))),
+        None => Ok(()),
+    }
 }
 
 /// Changes settings of an index, where there are any to change.

@@ -128,3 +128,30 @@ async fn what_a_role_hides_is_refused_and_what_a_model_fills_is_named() {
     assert!(dumped.fact("omitted").contains("role"));
     assert_eq!(dumped.fact("notKept"), "embeddings: orders; inferenceEndpoints: mine");
 }
+
+/// OpenSearch keeps which policy manages an index beside the index.
+#[tokio::test]
+async fn policies_of_ism_are_dumped_with_what_they_manage() {
+    let fake = Fake::start(|asked| {
+        let answer = match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
+            ("GET", "/") => json!({ "version": { "number": "3.8.0", "distribution": "opensearch" } }),
+            ("GET", "/_all") => {
+                let index = json!({ "settings": { "index.number_of_shards": "1" } });
+                json!({ "orders": index, "loose": index })
+            }
+            ("GET", "/_plugins/_ism/policies") => json!({ "total_policies": 1, "policies": [
+                { "_id": "old", "policy": { "policy_id": "old", "schema_version": 21, "states": [] } }] }),
+            ("GET", "/_plugins/_ism/explain/orders") => json!({ "total_managed_indices": 1,
+                "orders": { "index.plugins.index_state_management.policy_id": "old", "policy_id": "old" } }),
+            ("GET", "/_plugins/_ism/explain/loose") => json!({ "total_managed_indices": 0,
+                "loose": { "index.plugins.index_state_management.policy_id": null } }),
+            _ => return None,
+        };
+        Some(Answer::Json(200, answer))
+    })
+    .await;
+    let index = dump_from(at(fake.port), r#"{"schemaOnly": true}"#).await.expect("dumped").index();
+    assert_eq!(index.policies["old"].value().unwrap(), json!({ "policy": { "states": [] } }));
+    let managed: Vec<_> = index.indices.iter().map(|index| (&*index.name, index.ism_policy.as_deref())).collect();
+    assert_eq!(managed, [("loose", None), ("orders", Some("old"))]);
+}

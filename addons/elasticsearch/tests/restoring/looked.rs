@@ -204,6 +204,41 @@ async fn everything_is_made_after_what_it_needs() {
 }
 
 #[tokio::test]
+async fn what_a_policy_of_ism_managed_it_manages_again() {
+    let policy = json!({ "policies": { "old": { "policy": { "states": [] } } },
+        "server": { "flavour": "OpenSearch", "version": "3.8.0", "cluster": "c" } });
+    let files = || dump(&[("x", json!({ "ismPolicy": "old" })), ("y", json!({}))], policy.clone());
+    let open = async |failed: Value| {
+        Fake::with(move |asked| {
+            let said = match asked.path.as_str() {
+                "/" => json!({ "version": { "number": "3.8.0", "distribution": "opensearch" } }),
+                path if path.starts_with("/_plugins/_ism/policies") && asked.method == "GET" => {
+                    return Some((404, "{}".into()));
+                }
+                "/_plugins/_ism/add/x" => json!({ "updated_indices": 0, "failures": true, "failed_indices": failed }),
+                _ => return None,
+            };
+            Some((200, said.to_string()))
+        })
+        .await
+    };
+    for there in [json!([]), json!([{ "index_name": "x", "reason": "This index already has a policy, use …" }])] {
+        let fake = open(there).await;
+        restore_at(fake.port, "{}", files()).await.expect("restored");
+        let asked = fake.asked();
+        let added = fake.place("POST", "/_plugins/_ism/add/x");
+        assert_eq!(asked[added].body, r#"{"policy_id":"old"}"#);
+        assert!(fake.place("PUT", "/_plugins/_ism/policies/old") < added && fake.place("POST", "/x/_bulk") < added);
+        assert_eq!(asked.iter().filter(|asked| asked.path.starts_with("/_plugins/_ism/add")).count(), 1);
+    }
+    let fake = open(json!([{ "index_name": "x", "reason": "no such policy" }])).await;
+    let failed = restore_at(fake.port, "{}", files()).await.expect_err("not managed");
+    assert!(failed.message().contains("the policy old manage x: no such policy"), "{failed}");
+    let fake = open(json!([{ "reason": "must not be asked" }])).await;
+    restore_at(fake.port, r#"{"templates": false}"#, files()).await.expect("restored");
+}
+
+#[tokio::test]
 async fn an_index_that_no_node_takes_is_told() {
     // By version.
     for status in [200, 408] {
