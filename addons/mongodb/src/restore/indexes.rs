@@ -3,11 +3,11 @@
 use super::definition::{Definition, Made};
 use super::load::append_concern;
 use super::making::check_concern;
-use super::problems::Problems;
 use crate::client::Client;
 use crate::layout::Kind;
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
+use coffer_addon::problems::Problems;
 use coffer_addon::work::Queue;
 use coffer_addon::{Context as _, Error, Result};
 use futures::future::try_join_all;

@@ -1,14 +1,14 @@
 //! Documents into collections: readers make batches of them, connections take batches and insert them, side by side.
 
-use super::budget::Budget;
 use super::definition::Definition;
 use super::documents::{Documents, Scanned};
-use super::problems::Problems;
 use super::timestamps;
 use crate::client::{Client, Hello, Kind as Server, number};
 use crate::layout::{Data, Kind};
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::rawdoc;
+use coffer_addon::budget::Budget;
+use coffer_addon::problems::Problems;
 use coffer_addon::work::Tally;
 use coffer_addon::{Context as _, Error, Incoming, Result};
 use futures::StreamExt;

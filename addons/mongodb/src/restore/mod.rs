@@ -13,7 +13,6 @@
 mod accounts;
 mod archive;
 mod archived;
-mod budget;
 mod crc;
 mod definition;
 mod documents;
@@ -27,7 +26,6 @@ mod making;
 mod oplog;
 mod parameters;
 mod plain;
-mod problems;
 mod run;
 mod shelf;
 mod standing;
@@ -43,9 +41,9 @@ pub use parameters::Restore;
 use crate::client::{Client, Login, Members, ReadPreference, members, stoppable};
 use crate::layout::{INDEX, Index};
 use accounts::Accounts;
+use coffer_addon::problems::Problems;
 use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result, omitted};
 use load::Loader;
-use problems::Problems;
 use run::Run;
 
 pub async fn restore(application: Application, inbox: Inbox, parameters: Restore) -> Result<Report> {
