@@ -222,9 +222,16 @@ impl Application {
                 self.remove(database)?;
                 // elasticdump's own run for this is not counted.
                 let client = server.client();
-                let found = client.ask("GET", &format!("/{INDEX}/_mapping"), &Value::Null)?;
-                let mappings = found.pointer(&format!("/{INDEX}/mappings")).cloned().unwrap_or_default();
-                client.ask("PUT", &format!("/{database}"), &json!({ "mappings": mappings }))?;
+                let found = client.ask("GET", &format!("/{INDEX}"), &Value::Null)?;
+                let of = |part: &str| found.pointer(&format!("/{INDEX}/{part}")).cloned().unwrap_or_default();
+                let settings =
+                    ["analysis", "number_of_shards"].map(|name| (name, of(&format!("settings/index/{name}"))));
+                let settings: Value = settings.into_iter().collect();
+                client.ask(
+                    "PUT",
+                    &format!("/{database}"),
+                    &json!({ "settings": settings, "mappings": of("mappings") }),
+                )?;
             }
         }
         Ok(())
