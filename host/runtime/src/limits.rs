@@ -25,7 +25,7 @@ pub struct Limits {
     pub connect: Duration,
     /// Requests under way: until an answer's body has been read or dropped. As many as connections.
     pub requests: usize,
-    /// From the last byte of a request to the head of its answer. Whoever lets a server work for longer asks it to work in the
+    /// From the last byte of a request to the head of its answer, and again between two pieces of that. Whoever lets a server work for longer asks it to work in the
     /// background; proxies in between give up long before.
     pub response: Duration,
     /// Log bytes a second that reach the observer, and twice that in a burst. More is a flood, and nobody reads it.

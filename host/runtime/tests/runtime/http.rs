@@ -356,6 +356,20 @@ async fn a_server_that_says_nothing_is_given_up() {
         assert_eq!(error.class, Class::Unavailable, "{error}");
         assert!(error.message.contains("no answer within 200ms"), "{error}");
     }
+    for (server, application, version) in every_way().await {
+        let operation = Operation {
+            application: Some(application),
+            limits: limits.clone(),
+            ..Operation::new("request", json!({"path": "/half"}))
+        };
+        let error = host.linked.run(operation).await.unwrap_err();
+        assert_eq!(error.class, Class::Unavailable, "{version:?}: {error}");
+        assert!(
+            error.message.contains("GET /half") && error.message.contains("nothing more came within 200ms"),
+            "{error}"
+        );
+        drop(server);
+    }
     // Nor does a server hold us that takes connections and speaks no TLS.
     let silent = Server::start(Manner::Silent, None).await;
     let limits = Limits { connect: Duration::from_millis(200), ..limits };

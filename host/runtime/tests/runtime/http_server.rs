@@ -109,6 +109,8 @@ impl HttpServer {
 
 enum Said {
     Text(Option<Bytes>),
+    /// And then no more, nor an end.
+    Half(Option<Bytes>),
     Echo(Incoming),
     Bytes(u64),
 }
@@ -134,6 +136,10 @@ impl Body for Saying {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = match &mut self.said {
             Said::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Said::Half(text) => match text.take() {
+                Some(text) => Poll::Ready(Some(Ok(Frame::data(text)))),
+                None => Poll::Pending,
+            },
             Said::Echo(body) => Pin::new(body).poll_frame(cx),
             Said::Bytes(0) => Poll::Ready(None),
             Said::Bytes(left) => {
@@ -196,6 +202,7 @@ async fn answer(
             status = StatusCode::FOUND;
             text("elsewhere".into())
         }
+        "/half" => Saying { said: Said::Half(Some("half".into())), dropped: Some(over) },
         "/silent" => {
             let _waiting = Saying { said: Said::Text(None), dropped: Some(over) };
             std::future::pending().await

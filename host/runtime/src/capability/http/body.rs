@@ -15,8 +15,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::Sleep,
+};
 use tokio_util::sync::PollSender;
 use wasmtime::{
     AsContextMut as _, StoreContextMut,
@@ -178,34 +182,43 @@ pub(super) fn says_its_end(head: &Parts, body: &Incoming) -> bool {
         || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
+/// What is known of an answer besides the answer.
+pub(super) struct Asked {
+    /// The request, for people.
+    pub(super) what: String,
+    /// Whether it is whole when its body ends.
+    pub(super) ends: bool,
+    /// How long nothing may come while the guest waits.
+    pub(super) limit: Duration,
+    pub(super) remedy: Remedy,
+}
+
 /// An answer's body on its way into a guest.
 pub(super) struct Answer {
+    asked: Asked,
     /// Until its end. Dropped before, the request is closed and with it, in HTTP/1.1, the connection.
     body: Option<Incoming>,
-    ends: bool,
     /// What the guest had no room for.
     chunk: Bytes,
     /// How it ended, while what came before is still on its way.
     ended: Option<Result<(), GuestError>>,
-    what: String,
+    /// Of the limit, what is left since the guest waits.
+    patience: Option<Pin<Box<Sleep>>>,
     trailer: Option<oneshot::Sender<Result<(), GuestError>>>,
     traffic: Arc<Traffic>,
     permit: Option<OwnedSemaphorePermit>,
-    remedy: Remedy,
 }
 
 impl Answer {
     pub(super) fn new(
+        asked: Asked,
         body: Incoming,
-        ends: bool,
-        what: String,
         trailer: oneshot::Sender<Result<(), GuestError>>,
         traffic: Arc<Traffic>,
         permit: OwnedSemaphorePermit,
-        remedy: Remedy,
     ) -> Self {
         let (body, trailer, permit) = (Some(body), Some(trailer), Some(permit));
-        Self { body, ends, chunk: Bytes::new(), ended: None, what, trailer, traffic, permit, remedy }
+        Self { asked, body, chunk: Bytes::new(), ended: None, patience: None, trailer, traffic, permit }
     }
 
     fn end(&mut self, trailer: Result<(), GuestError>) -> Poll<wasmtime::Result<StreamResult>> {
@@ -226,16 +239,25 @@ impl Answer {
                 return Poll::Ready(Err(ended.clone()));
             }
             let Some(body) = &mut self.body else { return Poll::Ready(Err(Ok(()))) };
-            self.ended = match ready!(Pin::new(body).poll_frame(cx)) {
+            let Poll::Ready(polled) = Pin::new(body).poll_frame(cx) else {
+                let Asked { what, limit, .. } = &self.asked;
+                let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
+                ready!(patience.as_mut().poll(cx));
+                let stopped = format!("{what}: the answer stopped, and nothing more came within {limit:?}");
+                self.ended = Some(Err(GuestError::Unavailable(stopped)));
+                continue;
+            };
+            self.patience = None;
+            self.ended = match polled {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(chunk) if !chunk.is_empty() => return Poll::Ready(Ok(chunk)),
                     _ => continue,
                 },
-                Some(Err(error)) => Some(Err(error::of_body(&error, &self.what, &self.remedy))),
-                None if self.ends => Some(Ok(())),
+                Some(Err(error)) => Some(Err(error::of_body(&error, &self.asked.what, &self.asked.remedy))),
+                None if self.asked.ends => Some(Ok(())),
                 None => Some(Err(GuestError::Corrupt(format!(
                     "{}: the answer ended with its connection and says no length: it may have been cut there",
-                    self.what
+                    self.asked.what
                 )))),
             };
         }
@@ -274,7 +296,10 @@ impl StreamProducer<State> for Answer {
                     // First what came; the end, and the waker, will be asked for again.
                     _ if rest.len() < room => break,
                     Poll::Ready(Err(ended)) => return this.end(ended),
-                    Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+                    Poll::Pending if finish => {
+                        this.patience = None;
+                        return Poll::Ready(Ok(StreamResult::Cancelled));
+                    }
                     Poll::Pending => return Poll::Pending,
                 }
             }

@@ -14,7 +14,7 @@ pub(crate) use client::Http;
 pub(crate) use request::basic;
 
 use self::{
-    body::{Answer, Sending, Taking},
+    body::{Answer, Asked, Sending, Taking},
     request::Checked,
 };
 use super::{Own, failed, outbox::Trailer};
@@ -27,7 +27,7 @@ use crate::{
         },
     },
     limits::CHANNEL_CHUNKS,
-    state::{Remedy, State},
+    state::State,
 };
 use hyper::body::Incoming;
 use std::time::Duration;
@@ -72,8 +72,10 @@ impl HostWithStore<State> for Own {
         // An attempt that failed is progress too: whoever waits for a server tries again and again.
         traffic.add_event();
         match answered {
-            Ok(answered) => accessor
-                .with(|mut access| respond(&mut access, answered, what, closing_is_an_end, permit, remedy).map(Ok)),
+            Ok(answered) => {
+                let asked = Asked { what, ends: closing_is_an_end, limit: limits.response, remedy };
+                accessor.with(|mut access| respond(&mut access, answered, asked, permit).map(Ok))
+            }
             Err(error) => Ok(Err(error)),
         }
     }
@@ -132,10 +134,8 @@ async fn silent(sent: oneshot::Receiver<GuestError>, limit: Duration, what: &str
 fn respond(
     access: &mut Access<'_, State, Own>,
     answered: hyper::Response<Incoming>,
-    what: String,
-    closing_is_an_end: bool,
+    mut asked: Asked,
     permit: OwnedSemaphorePermit,
-    remedy: Remedy,
 ) -> wasmtime::Result<Response> {
     let traffic = access.get().traffic.clone();
     let (head, body) = answered.into_parts();
@@ -145,8 +145,8 @@ fn respond(
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let headers = headers.collect();
     let (trailer, receiver) = oneshot::channel();
-    let ends = closing_is_an_end || body::says_its_end(&head, &body);
-    let answer = Answer::new(body, ends, what, trailer, traffic, permit, remedy);
+    asked.ends |= body::says_its_end(&head, &body);
+    let answer = Answer::new(asked, body, trailer, traffic, permit);
     let body = StreamReader::new(&mut *access, answer)?;
     let trailer = FutureReader::new(access, async move {
         wasmtime::error::Ok(receiver.await.unwrap_or_else(|_| Err(failed("the answer's stream is gone"))))
