@@ -2,12 +2,13 @@
 //!
 //! They are assembled from the jars that their makers publish for embedding; what is in no jar, they lack.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use super::install;
 use super::java::Java;
 use crate::error::Result;
-use crate::tools::overridden;
+use crate::tools::{self, overridden};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SearchVersion {
@@ -148,6 +149,17 @@ impl SearchVersion {
             Some(own) => Ok(own),
             None => install::install(self),
         }
+    }
+
+    /// Whether a test can have this version and the stock program that judges dumps. They come by Maven and by npm, which not
+    /// every machine has: what is missing is told, past the harness's capture, and counted.
+    pub fn is_at_hand(self) -> bool {
+        let missing = self.programs().err().or_else(|| tools::elasticdump_programs().err());
+        if let Some(error) = &missing {
+            // Nobody is left to tell when that fails.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {error}", self.name());
+        }
+        missing.is_none()
     }
 
     pub(super) fn main_class(self) -> &'static str {
