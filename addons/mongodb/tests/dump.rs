@@ -218,6 +218,31 @@ async fn a_collection_that_goes_away_is_named() {
     }
 }
 
+/// FerretDB's oplog says nothing of it.
+#[tokio::test]
+async fn a_collection_that_is_replaced_behind_the_oplogs_back_is_named() {
+    let server = member();
+    let fill = |server: &Mongodb, collection: &str| {
+        let documents: Vec<RawDocumentBuf> = (0..10).map(|id| rawdoc! { "_id": id }).collect();
+        server.client().unwrap().insert("shop", collection, &documents).expect("inserted");
+    };
+    for collection in ["orders", "others"] {
+        fill(&server, collection);
+    }
+    let server = std::rc::Rc::new(server);
+    let replacing = server.clone();
+    let replace = move || {
+        replacing.client().unwrap().run("shop", &rawdoc! { "drop": "orders" }).expect("dropped");
+        fill(&replacing, "orders");
+    };
+    let failed = dump_before(&server, "{}", &["find\0", "oplog.rs\0", "$lte\0"], replace).await;
+    match failed.map(|dumped| dumped.report) {
+        Err(Error::Failed(text)) => assert!(text.contains("shop.orders") && !text.contains("shop.others"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    dump(&server, "{}").await.expect("dumped");
+}
+
 #[tokio::test]
 async fn a_server_that_is_killed_fails_the_dump() {
     let server = Mongodb::start(MongodbVersion::FerretDb1, &MongodbOptions::default()).expect("a server");

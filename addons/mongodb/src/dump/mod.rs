@@ -15,6 +15,7 @@ mod oplog;
 mod point;
 mod sessions;
 mod splitting;
+mod unlogged;
 
 use crate::catalog::{self, Found, Selection};
 use crate::client::{Client, Engine, Login, Members, members, stoppable};
@@ -29,6 +30,7 @@ use documents::{Documents, File, has_documents};
 use futures::future::try_join_all;
 use point::Plan;
 use std::collections::{BTreeMap, BTreeSet};
+use unlogged::Unlogged;
 
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
     if parameters.data_only && parameters.schema_only {
@@ -73,6 +75,7 @@ impl Run<'_> {
         let mut leader = Client::connect(self.application, self.login, Some(&endpoint)).await?;
         point::check_kind(&leader)?;
 
+        let unlogged = Unlogged::look(&mut leader, &parameters).await?;
         let mut plan = point::plan(&mut leader, &parameters, filtered.as_deref()).await?;
         let Catalog { selection, mut found, snapshot } = self.catalog(&mut leader, &parameters, &mut plan).await?;
         self.check_filters(&found)?;
@@ -104,6 +107,7 @@ impl Run<'_> {
         let (consistency, oplog) = match (plan, snapshot) {
             (Plan::Oplog { start }, _) => {
                 let oplog::Window { data, end, written } = oplog::dump(&mut leader, self.outbox, start).await?;
+                unlogged.check(&mut leader, &parameters, &found, &written).await?;
                 counts.check(&mut leader, During::Oplog(&written)).await?;
                 (Consistency::Oplog { start, end }, Some(data))
             }

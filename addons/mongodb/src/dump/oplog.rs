@@ -24,6 +24,11 @@ impl Written {
         self.others || self.collections.contains(namespace)
     }
 
+    /// Those that are told.
+    pub fn collections(&self) -> impl Iterator<Item = &str> {
+        self.collections.iter().map(String::as_str)
+    }
+
     fn add(&mut self, entry: &RawDocument) {
         match entry.get_str("op") {
             Ok("i" | "u" | "d") => {
