@@ -36,7 +36,7 @@ pub async fn follow<S: Session>(connection: &Connection, namespace: &str, name: 
         ended = session.until_ended(connection.clone()) => ended,
         _ = tokio::signal::ctrl_c() => {
             Err(Failure::new(format_args!("stopped following {label}, which goes on")).hint(format_args!(
-                "`coffer describe {label}` shows it, `coffer delete {label}` cancels it"
+                "`coffer describe {label} -n {namespace}` shows it, `coffer delete {label} -n {namespace}` cancels it"
             )))
         }
     };
