@@ -214,7 +214,17 @@ impl Sample {
         let wanted = "ingest pipeline shop-nothing";
         assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if text.contains(wanted)), "{refused:?}");
         let over = r#"{"overwrite": true, "jobs": 4}"#;
-        restore(&self.server, over, self.ours.files.clone()).await.expect("restored again");
+        let report = restore(&self.server, over, self.ours.files.clone()).await.expect("restored again");
+        assert!(report.facts.iter().all(|(name, _)| name != "differing"), "{report:?}");
+        self.is_as_before();
+        // Templates have their say when an index is made, also those that are not the dump's.
+        let template = json!({ "index_patterns": [sample::ODD], "settings": { "index.max_result_window": 55 } });
+        client.ask("PUT", "/_template/standing", &template).expect("a template");
+        let only = json!({ "overwrite": true, "include": [sample::ODD] }).to_string();
+        let report = restore(&self.server, &only, self.ours.files.clone()).await.expect("restored again");
+        assert_eq!(fact(&report, "differing"), "shop-odd (index.max_result_window)");
+        client.ask("DELETE", "/_template/standing", &Value::Null).expect("deleted");
+        restore(&self.server, &only, self.ours.files.clone()).await.expect("restored again");
         self.is_as_before();
     }
 

@@ -8,11 +8,11 @@ use super::parameters::Restore;
 use super::plan::{Plan, Stream};
 use super::saved::Saved;
 use super::unfinished::Unfinished;
-use super::{standing, streams, target};
-use crate::client::Client;
+use super::{compared, rehearsal, standing, streams, target};
+use crate::client::{Client, Version};
 use crate::layout::{
-    ALIAS, ANALYZER, COUNTS, Count, Counts, Definitions, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, Space,
-    TEMPLATE, WHOLE,
+    ALIAS, ANALYZER, COUNTS, Count, Counts, Definitions, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, Server,
+    Space, TEMPLATE, WHOLE,
 };
 use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, index, omitted};
 use futures::future::try_join_all;
@@ -110,9 +110,13 @@ pub async fn prepare(
     let found = standing::look(client, &plan, parameters, templates).await?;
     if plan.makes {
         plan.cluster.put_before(client, unfinished).await?;
+        rehearsal::rehearse(client, &plan, &found).await?;
         target::clear(client, &found, unfinished).await?;
         for index in &plan.indices {
             target::make(client, index, &plan.origin, unfinished).await?;
+        }
+        if is_alike(client.version(), &index.server) {
+            plan.differing = compared::differing(client, &plan).await?;
         }
         plan.cluster.put_templates(client, unfinished).await?;
         for stream in &plan.streams {
@@ -122,6 +126,11 @@ pub async fn prepare(
         unfinished.filled(plan.targets());
     }
     Ok(plan)
+}
+
+/// Whether it says the same of an index that is the same: others have settings of their own, and other words for a mapping.
+fn is_alike(version: &Version, dumped: &Server) -> bool {
+    dumped.flavour == version.flavour.name() && dumped.version == version.text
 }
 
 fn announce(index: &Index) {

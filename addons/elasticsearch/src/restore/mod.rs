@@ -13,12 +13,14 @@
 //! | [`standing`] | what is in the way |
 //! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
 //! | [`saved`] | Dashboards' saved objects |
+//! | [`rehearsal`], [`compared`] | whether what is deleted can be made again, and is made as the dump has it |
 //! | [`unfinished`] | what of it is put back and told where the restore fails |
 //! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
 
 mod answer;
 mod batch;
 mod cluster;
+mod compared;
 mod foreign;
 mod indexed;
 mod lines;
@@ -27,6 +29,7 @@ mod names;
 mod parameters;
 mod parts;
 mod plan;
+mod rehearsal;
 mod rename;
 mod saved;
 mod settings;
@@ -43,7 +46,7 @@ use crate::client::Client;
 use crate::layout::{INDEX, Index};
 use coffer_addon::problems::Problems;
 use coffer_addon::work::Tally;
-use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result};
+use coffer_addon::{Application, Error, Inbox, Incoming, Report, Result, omitted};
 use load::Loader;
 use plan::Plan;
 use unfinished::Unfinished;
@@ -105,6 +108,9 @@ fn report(client: &Client, loader: &Loader<'_>, plan: &Plan) -> Report {
         Report::new().fact("serverVersion", &client.version().text).fact("dataStreams", plan.streams.len());
     if let Some(count) = plan.saved_objects {
         report = report.fact("savedObjects", count);
+    }
+    if !plan.differing.is_empty() {
+        report = report.fact("differing", omitted::line(&plan.differing));
     }
     // What was left out is missing in them: they are not to be compared with the dump's.
     match plan.left_out.is_empty() {

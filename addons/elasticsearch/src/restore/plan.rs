@@ -59,6 +59,8 @@ impl Backing {
 pub struct Plan {
     /// The server that was dumped, for people; empty where nobody knows.
     pub origin: String,
+    /// What of the indices that were made is not the dump's, for people.
+    pub differing: Vec<String>,
     /// Whether indices are made; otherwise they have to be there.
     pub makes: bool,
     pub indices: Vec<Planned>,

@@ -6,7 +6,7 @@ use coffer_addon::parameters::Patterns;
 use serde_json::{Map, Value, json};
 
 /// What a server says of an index and takes from nobody, beside [`is_own_setting`]: of what it was before, or set by itself.
-const OWN: [&str; 8] = [
+const OWN: [&str; 9] = [
     // When a disk is nearly full.
     "index.blocks.read_only_allow_delete",
     "index.ccr",
@@ -15,6 +15,8 @@ const OWN: [&str; 8] = [
     "index.shrink",
     "index.split",
     "index.store.snapshot",
+    // Of a block, which is set anew.
+    "index.verified_read_only",
     "index.xpack.ccr",
 ];
 
@@ -37,6 +39,9 @@ const LAST: [&str; 3] = ["index.blocks", "index.lifecycle", "index.plugins.index
 /// A preference among Elasticsearch's tiers. Elsewhere it is the name of an attribute that no node has.
 const TIER: &str = "index.routing.allocation.include._tier_preference";
 
+/// How OpenSearch copies an index to its replicas: `DOCUMENT`, which it says of every index, is what Elasticsearch does.
+const REPLICATION: &str = "index.replication.type";
+
 /// What an index is made with, by flat names, and what it gets later.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -50,6 +55,7 @@ pub struct Settings {
 pub struct Knows {
     pub tiers: bool,
     pub final_pipelines: bool,
+    pub replication: bool,
 }
 
 impl Knows {
@@ -57,6 +63,7 @@ impl Knows {
         Knows {
             tiers: version.is_elasticsearch() && version.is_since(7, 10) && !version.oss,
             final_pipelines: version.has_since(7, 5),
+            replication: !version.is_elasticsearch(),
         }
     }
 }
@@ -72,6 +79,7 @@ impl Settings {
                 || omit.matches(&name)
                 || is_type
                 || name == TIER && !knows.tiers
+                || name == REPLICATION && value == "DOCUMENT" && !knows.replication
             {
                 continue;
             }
@@ -127,12 +135,22 @@ impl Settings {
         value.is_some_and(|value| !value.is_null() && *value != json!("false"))
     }
 
+    /// Whether the dump has it.
+    pub fn has(&self, name: &str) -> bool {
+        self.first.contains_key(name) || self.later.contains_key(name)
+    }
+
     /// When everything else is done.
     pub fn to_finish(&self) -> Map<String, Value> {
         let mut last = self.later.clone();
         last.retain(|name, value| is_in(&LAST, name) && !value.is_null());
         last
     }
+}
+
+/// Whether a setting of a server's says nothing of what its user made of an index.
+pub fn is_of_no_matter(name: &str) -> bool {
+    is_own_setting(name) || is_in(&OWN, name) || name == TIER
 }
 
 /// By flat names.
@@ -180,8 +198,8 @@ fn flatten(prefix: &str, value: &Value, flat: &mut Map<String, Value>) {
 mod tests {
     use super::*;
 
-    const BOTH: Knows = Knows { tiers: true, final_pipelines: true };
-    const NEITHER: Knows = Knows { tiers: false, final_pipelines: false };
+    const BOTH: Knows = Knows { tiers: true, final_pipelines: true, replication: true };
+    const NEITHER: Knows = Knows { tiers: false, final_pipelines: false, replication: false };
 
     #[test]
     fn each_setting_has_its_time() {

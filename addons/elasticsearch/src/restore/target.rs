@@ -30,6 +30,17 @@ pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> R
     Ok(())
 }
 
+/// What an index is made by: quick to fill.
+pub fn definition(index: &Planned) -> Result<Body> {
+    #[derive(Serialize)]
+    struct Make<'a> {
+        settings: Map<String, Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mappings: Option<&'a Definition>,
+    }
+    Body::json(&Make { settings: index.settings.to_make(), mappings: index.mappings.as_ref() })
+}
+
 /// Makes an index that is quick to fill.
 pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &Unfinished) -> Result<()> {
     #[derive(Deserialize)]
@@ -40,13 +51,7 @@ pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &U
     fn yes() -> bool {
         true
     }
-    #[derive(Serialize)]
-    struct Make<'a> {
-        settings: Map<String, Value>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        mappings: Option<&'a Definition>,
-    }
-    let body = Body::json(&Make { settings: index.settings.to_make(), mappings: index.mappings.as_ref() })?;
+    let body = definition(index)?;
     let failed =
         || format!("unable to make {}; what this server does not know can be left out with omitSettings", index.target);
     // An answer that gets lost may be a good one.

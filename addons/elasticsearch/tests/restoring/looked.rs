@@ -204,6 +204,33 @@ async fn everything_is_made_after_what_it_needs() {
 }
 
 #[tokio::test]
+async fn nothing_is_deleted_that_cannot_be_made_again() {
+    let fake = async |method: &'static str, path: &'static str, status: u16, said: Value| {
+        Fake::with(move |asked| match (asked.method.as_str(), asked.path.as_str()) {
+            ("GET", "/_all/_alias") => Some((200, json!({ "x": {} }).to_string())),
+            at if at == (method, path) => Some((status, said.to_string())),
+            _ => None,
+        })
+        .await
+    };
+    let over = json!({ "overwrite": true });
+    let unknown = json!({ "error": { "type": "illegal_argument_exception", "reason": "unknown setting [index.odd]" } });
+    let refusing = fake("PUT", "/coffer-rehearsal-of-a-restore", 400, unknown).await;
+    let failed = restore_at(refusing.port, &over.to_string(), one(json!({}))).await.expect_err("refused");
+    for wanted in ["no index was touched, as x could not be made again", "unknown setting [index.odd]", "omitSettings"]
+    {
+        assert!(failed.message().contains(wanted), "{wanted}: {failed}");
+    }
+    assert!(refusing.changes().iter().all(|asked| asked.path != "/x"), "{:?}", refusing.changes());
+    let blocks = json!({ "x": { "settings": { "index.blocks.read_only": "true" } } });
+    let blocked = fake("GET", "/_all/_settings/index.blocks.*", 200, blocks).await;
+    is_refused(&blocked, over.clone(), one(json!({})), "keep these from being replaced: x;").await;
+    let willing = fake("GET", "/nothing", 200, json!({})).await;
+    restore_at(willing.port, &over.to_string(), one(json!({}))).await.expect("restored");
+    assert!(willing.place("DELETE", "/coffer-rehearsal-of-a-restore") < willing.place("DELETE", "/x"));
+}
+
+#[tokio::test]
 async fn what_a_policy_of_ism_managed_it_manages_again() {
     let policy = json!({ "policies": { "old": { "policy": { "states": [] } } },
         "server": { "flavour": "OpenSearch", "version": "3.8.0", "cluster": "c" } });
