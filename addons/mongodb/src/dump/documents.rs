@@ -55,14 +55,25 @@ impl<'a> File<'a> {
     async fn writer(&self, outbox: &Outbox) -> MutexGuard<'_, Option<ArtifactWriter>> {
         let mut writer = self.writer.lock().await;
         if self.is_broken.get() {
-            // The run ends with the other one's error.
-            futures::future::pending::<()>().await;
+            // The run ends with the other one's error, which it can only tell when it has the file.
+            drop(writer);
+            return futures::future::pending().await;
         }
         if writer.is_none() {
             let file = outbox.file(self.data.borrow().file.clone()).label("mediaType", "application/bson");
             *writer = Some(file.label("database", &self.found.database).label("collection", &self.found.name).open());
         }
         writer
+    }
+
+    /// Ends the file, where it was begun, with the error of one of its ranges.
+    async fn fail(&self, error: Error) -> Error {
+        self.is_broken.set(true);
+        let writer = self.writer.lock().await.take();
+        match writer {
+            Some(writer) => writer.fail(error).await,
+            None => error,
+        }
     }
 }
 
@@ -83,11 +94,7 @@ impl Documents<'_> {
             if let Err(error) = outcome {
                 let error =
                     explain(error).context(format!("unable to dump collection {}", piece.file.found.namespace()));
-                piece.file.is_broken.set(true);
-                return Err(match piece.file.writer.lock().await.take() {
-                    Some(writer) => writer.fail(error).await,
-                    None => error,
-                });
+                return Err(piece.file.fail(error).await);
             }
         }
         Ok(())
@@ -215,4 +222,41 @@ fn explain(error: Error) -> Error {
 /// Whether there are documents to dump.
 pub fn has_documents(found: &Found) -> bool {
     found.kind != Kind::View
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coffer_addon::testing;
+    use futures::{FutureExt, poll};
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn a_range_that_fails_gets_the_file_whoever_else_waits_for_it() {
+        let found = Found {
+            database: "shop".into(),
+            name: "orders".into(),
+            kind: Kind::Collection,
+            type_name: "collection".into(),
+            options: rawdoc! {},
+            uuid: None,
+            stored: catalog::Stored::default(),
+            metadata: String::new(),
+            has_id_index: true,
+            documents: 0,
+            bytes: 0,
+        };
+        let file = File::new(&found, "shop/orders.bson".into(), None);
+        let (outbox, written) = testing::outbox();
+        // One writes, one waits for the file, and then a third one's range fails.
+        let writing = file.writer(&outbox).await;
+        let mut waiting = pin!(file.writer(&outbox));
+        assert!(poll!(waiting.as_mut()).is_pending());
+        let mut failing = pin!(file.fail(Error::Failed("too old".into())));
+        assert!(poll!(failing.as_mut()).is_pending());
+        drop(writing);
+        assert!(poll!(waiting.as_mut()).is_pending());
+        assert_eq!(failing.now_or_never(), Some(Error::Failed("too old".into())));
+        assert_eq!(written.borrow()[0].bytes, Err(Error::Failed("too old".into())));
+    }
 }
