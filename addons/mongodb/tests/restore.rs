@@ -5,6 +5,8 @@
 
 #[path = "restoring/damaged.rs"]
 mod damaged;
+#[path = "restoring/failed.rs"]
+mod failed;
 #[path = "restoring/options.rs"]
 mod options;
 #[path = "restoring/replayed.rs"]

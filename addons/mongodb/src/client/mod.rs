@@ -19,7 +19,7 @@ mod wire;
 
 pub use batch::Batch;
 pub use bson;
-pub use cancel::stoppable;
+pub use cancel::{end_left, stoppable};
 pub use cursor::Cursor;
 pub use error::{ServerError, code, number};
 pub use hello::{Hello, Kind};
@@ -220,10 +220,25 @@ impl Client {
         }
         if let Some(id) = self.session.take() {
             let end = bson::rawdoc! { "endSessions": [session_id(&id)] };
-            if self.send_raw("admin", end, None).await.is_ok() {
-                let _ = self.wire.document().await;
+            let said = async {
+                self.send_raw("admin", end, None).await?;
+                self.wire.document().await
+            };
+            if said.await.is_err() {
+                return;
             }
         }
+        self.open.note_goodbye();
+    }
+
+    /// A collection that has to go, even when the run ends before it does that: by [`stoppable`].
+    pub fn note_temporary(&self, database: &str, name: &str) {
+        self.open.note_temporary(database, name);
+    }
+
+    /// It has gone.
+    pub fn forget_temporary(&self, database: &str, name: &str) {
+        self.open.forget_temporary(database, name);
     }
 }
 

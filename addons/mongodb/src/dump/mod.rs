@@ -7,7 +7,7 @@
 //! | [`counts`] | whether all of them were |
 //! | [`splitting`] | large collections cut into ranges |
 //! | [`oplog`] | what was written meanwhile |
-//! | [`sessions`] | what keeps cursors alive, and what ends them |
+//! | [`sessions`] | what keeps cursors alive |
 
 mod counts;
 mod documents;
@@ -18,7 +18,7 @@ mod splitting;
 mod unlogged;
 
 use crate::catalog::{self, Found, Selection};
-use crate::client::{Client, Engine, Login, Members, members, stoppable};
+use crate::client::{Client, Engine, Login, Members, end_left, members, stoppable};
 use crate::layout::{self, Consistency, Data, FORMAT, Hash, INDEX, Index, Kind, MAX_INDEX, PRELUDE, Server, Timestamp};
 use crate::parameters::{self, Dump};
 use crate::restore::extjson::Json;
@@ -250,7 +250,9 @@ impl Run<'_> {
         };
         let work = try_join_all(workers.iter_mut().map(|worker| shared.work(worker, &queue)));
         if let Err(error) = watch.during(work).await {
-            watch.end(workers).await;
+            // While the files are there: one that is let go of in the middle would end the run at once.
+            drop(workers);
+            end_left(self.application, self.login).await;
             return Err(error);
         }
         for worker in workers {

@@ -9,15 +9,12 @@ use crate::layout::Timestamp;
 use bson::raw::{RawArrayBuf, RawDocumentBuf};
 use bson::rawdoc;
 use coffer_addon::{Application, Error, Result, host};
-use futures::future::{Either, join_all, select};
+use futures::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 
 /// Often enough for the shortest `localLogicalSessionTimeoutMinutes` that is of any use.
 const INTERVAL: Duration = Duration::from_secs(120);
-
-/// For letting go of what a failed run has on the server.
-const GOODBYE: Duration = Duration::from_secs(4);
 
 /// The connections' sessions, seen from outside.
 pub struct Watch<'a> {
@@ -71,22 +68,6 @@ impl Watch<'_> {
         }
         client.close().await;
         Ok(())
-    }
-
-    /// Ends what the connections of a run that has failed have under way, so that nothing stays on the server.
-    pub async fn end(&self, connections: Vec<Client>) {
-        let end = async {
-            let killed = async {
-                let mut client = Client::connect(self.application, self.login, Some(self.endpoint)).await?;
-                let kill = client.try_run("admin", rawdoc! { "killSessions": self.named() }).await?;
-                client.close().await;
-                kill.map_err(|error| error.during("killSessions"))
-            };
-            if self.sessions.is_empty() || killed.await.is_err() {
-                join_all(connections.into_iter().map(Client::close)).await;
-            }
-        };
-        select(pin!(end), pin!(host::sleep(GOODBYE))).await;
     }
 
     fn named(&self) -> RawArrayBuf {
@@ -144,14 +125,8 @@ mod tests {
         let sessions = vec![rawdoc! { "id": 1 }, rawdoc! { "id": 2 }];
         let watch = Watch { application: &application, login: &login, endpoint: "default", sessions, oplog: None };
         watch.look().await.expect("looked");
-        watch.end(Vec::new()).await;
         let heard = heard.lock().expect("no panic");
-        for name in ["refreshSessions", "killSessions"] {
-            let named = heard.iter().find_map(|command| command.get_array(name).ok()).expect("asked for");
-            assert_eq!(
-                named.into_iter().flatten().filter_map(|id| id.as_document()?.get_i32("id").ok()).sum::<i32>(),
-                3
-            );
-        }
+        let named = heard.iter().find_map(|command| command.get_array("refreshSessions").ok()).expect("asked for");
+        assert_eq!(named.into_iter().flatten().filter_map(|id| id.as_document()?.get_i32("id").ok()).sum::<i32>(), 3);
     }
 }

@@ -54,24 +54,33 @@ impl Accounts {
         }
         let mut merge = rawdoc! { "_mergeAuthzCollections": 1 };
         let mut temporary = Vec::new();
-        for (of, option, name) in [
-            (Of::Users, cstr!("tempUsersCollection"), "coffer_restored_users"),
-            (Of::Roles, cstr!("tempRolesCollection"), "coffer_restored_roles"),
-        ] {
-            let Some(documents) = documents(of) else { continue };
-            drop_temporary(client, name).await?;
-            temporary.push(name);
-            merge.append(option, format!("admin.{name}"));
-            insert(client, name, documents).await?;
-        }
-        merge.append(cstr!("drop"), parameters.drop);
-        merge.append(cstr!("db"), "");
-        append_concern(&mut merge, client.hello());
-        let outcome = client.run("admin", merge).await.and_then(|reply| check_concern(&reply));
+        let outcome = async {
+            for (of, option, name) in [
+                (Of::Users, cstr!("tempUsersCollection"), "coffer_restored_users"),
+                (Of::Roles, cstr!("tempRolesCollection"), "coffer_restored_roles"),
+            ] {
+                let Some(documents) = documents(of) else { continue };
+                drop_temporary(client, name).await?;
+                client.note_temporary("admin", name);
+                temporary.push(name);
+                merge.append(option, format!("admin.{name}"));
+                insert(client, name, documents).await?;
+            }
+            merge.append(cstr!("drop"), parameters.drop);
+            merge.append(cstr!("db"), "");
+            append_concern(&mut merge, client.hello());
+            client.run("admin", merge).await.and_then(|reply| check_concern(&reply))
+        };
+        let outcome = outcome.await;
+        // Also of what failed. Where that fails as well, they go when the run ends.
+        let mut dropped = Ok(());
         for name in temporary {
-            drop_temporary(client, name).await?;
+            match drop_temporary(client, name).await {
+                Ok(()) => client.forget_temporary("admin", name),
+                Err(error) => dropped = Err(error.context(format!("admin.{name}"))),
+            }
         }
-        outcome.context(|| "unable to restore users and roles")
+        outcome.and(dropped).context(|| "unable to restore users and roles")
     }
 }
 

@@ -81,6 +81,11 @@ impl Fake {
         })
     }
 
+    /// All commands, in their order.
+    pub fn all(&self) -> Vec<Heard> {
+        self.0.lock().unwrap().heard.clone()
+    }
+
     /// The commands of this name.
     pub fn heard(&self, name: &str) -> Vec<Heard> {
         let state = self.0.lock().unwrap();
@@ -107,6 +112,16 @@ pub fn name_of(command: &RawDocument) -> String {
     command.iter().next().unwrap().unwrap().0.as_str().to_string()
 }
 
+/// In place of an answer: there is none.
+pub fn never() -> RawDocumentBuf {
+    rawdoc! { "never": true }
+}
+
+/// In place of an answer: the connection ends.
+pub fn hangs_up() -> RawDocumentBuf {
+    rawdoc! { "hangsUp": true }
+}
+
 pub fn cursor(documents: impl IntoIterator<Item = RawDocumentBuf>) -> RawDocumentBuf {
     let documents: bson::RawArrayBuf = documents.into_iter().collect();
     rawdoc! { "ok": 1, "cursor": { "id": 0_i64, "ns": "fake.fake", "firstBatch": documents } }
@@ -127,7 +142,10 @@ async fn serve(mut io: DuplexStream, fake: Fake) {
         if let Some((_, time)) = slow.filter(|(slow, _)| *slow == name) {
             tokio::time::sleep(time).await;
         }
-        if fake.0.lock().unwrap().is_silent {
+        if answer == hangs_up() {
+            return;
+        }
+        if answer == never() || fake.0.lock().unwrap().is_silent {
             std::future::pending::<()>().await;
         }
         let length = u32::try_from(21 + answer.as_bytes().len()).unwrap();
