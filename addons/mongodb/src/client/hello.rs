@@ -45,6 +45,8 @@ pub struct Hello {
     pub has_sessions: bool,
     /// When its last write was, in milliseconds since 1970: how far a secondary is.
     pub last_write: Option<i64>,
+    /// Its clock when it answered, in the same.
+    pub local_time: Option<i64>,
     /// The ways to log in that the user has, where the server says so.
     pub mechanisms: Option<Vec<String>>,
 }
@@ -80,6 +82,7 @@ impl Hello {
             max_wire: number(reply, "maxWireVersion").unwrap_or(0),
             has_sessions: reply.get("logicalSessionTimeoutMinutes").is_ok_and(|minutes| minutes.is_some()),
             last_write: last_write.ok().map(|date| date.timestamp_millis()),
+            local_time: reply.get_datetime("localTime").ok().map(|date| date.timestamp_millis()),
             mechanisms: strings(reply, "saslSupportedMechs"),
         }
     }

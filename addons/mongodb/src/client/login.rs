@@ -15,6 +15,9 @@ use std::time::Duration;
 /// A server that is none may never answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The least that drivers take for it: a set without writes notes the time every ten seconds.
+const MAX_STALENESS: Duration = Duration::from_secs(90);
+
 /// A password that was hashed, with what it was hashed for.
 type Salted = ((Mechanism, Vec<u8>, u32), Vec<u8>);
 
@@ -35,6 +38,8 @@ pub struct Login {
     pub database: Option<String>,
     /// For connecting and logging in.
     pub connect_timeout: Duration,
+    /// How far behind the primary a secondary may be that is read. None: as far as it is.
+    pub max_staleness: Option<Duration>,
     pub(super) salted: Rc<RefCell<Option<Salted>>>,
     pub(super) registry: Registry,
 }
@@ -88,6 +93,7 @@ impl Login {
             replica_set: None,
             database: None,
             connect_timeout: CONNECT_TIMEOUT,
+            max_staleness: Some(MAX_STALENESS),
             salted: Rc::default(),
             registry: Registry::default(),
         };
@@ -106,6 +112,7 @@ impl Login {
                     })?;
                     login.connect_timeout = Duration::from_millis(millis.into());
                 }
+                "maxstalenessseconds" => login.max_staleness = staleness(value)?,
                 key @ ("tls" | "ssl") => {
                     let is_on = login.tls == TlsMode::Require;
                     if *value != is_on.to_string() {
@@ -198,9 +205,21 @@ impl Login {
     }
 }
 
+/// As drivers take it: -1 is no limit.
+fn staleness(value: &str) -> Result<Option<Duration>> {
+    match value.parse::<i64>().map(|seconds| (seconds, u64::try_from(seconds))) {
+        Ok((-1, _)) => Ok(None),
+        Ok((_, Ok(seconds))) if Duration::from_secs(seconds) >= MAX_STALENESS => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(Error::InvalidParameter(format!(
+            "the binding's maxStalenessSeconds has to be a number of seconds, {} or more, or -1 for no limit",
+            MAX_STALENESS.as_secs()
+        ))),
+    }
+}
+
 /// Parameters of URLs that mean nothing here, whatever they say: pools, retries, how drivers find servers, how they read and
 /// write. Dumps and restores have settings of their own for some of it.
-const IGNORED: [&str; 27] = [
+const IGNORED: [&str; 26] = [
     "appname",
     "compressors",
     "directconnection",
@@ -211,7 +230,6 @@ const IGNORED: [&str; 27] = [
     "maxconnecting",
     "maxidletimems",
     "maxpoolsize",
-    "maxstalenessseconds",
     "minpoolsize",
     "readconcernlevel",
     "readpreference",

@@ -5,6 +5,7 @@ use super::{Hello, Kind, Login};
 use coffer_addon::{Application, Binding, Error, Result};
 use futures::StreamExt;
 use futures::stream;
+use std::time::Duration;
 
 /// The first endpoint's name. Where an address has several hosts, it is there under its own name as well.
 const DEFAULT: &str = "default";
@@ -30,7 +31,11 @@ pub struct Member {
 
 /// The endpoints that were asked, in the binding's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Members(pub Vec<Member>);
+pub struct Members {
+    all: Vec<Member>,
+    /// How far a secondary may be behind the primary. None: as far as it is.
+    max_staleness: Option<Duration>,
+}
 
 /// The config server's group of endpoints.
 const CONFIG_SERVER: &str = "configServer";
@@ -88,9 +93,14 @@ fn shards(binding: &Binding) -> Vec<String> {
 impl Members {
     /// Asks the endpoints of the binding's address.
     pub async fn ask(application: &Application, login: &Login) -> Result<Self> {
-        let mut members = Self::ask_endpoints(application, login, of_address(&application.binding())).await;
+        let asked = stream::iter(of_address(&application.binding())).map(async |endpoint| {
+            let said = login.greet(application, Some(&endpoint)).await;
+            Member { endpoint, said }
+        });
+        let all = asked.buffered(AT_ONCE).collect().await;
+        let mut members = Members { all, max_staleness: login.max_staleness };
         if let Some(wanted) = &login.replica_set {
-            for member in &mut members.0 {
+            for member in &mut members.all {
                 let other = match &member.said {
                     Ok(hello) if hello.set_name.as_ref() != Some(wanted) => hello.describe(),
                     _ => continue,
@@ -102,32 +112,52 @@ impl Members {
         Ok(members)
     }
 
-    /// Asks these endpoints.
-    pub async fn ask_endpoints(application: &Application, login: &Login, endpoints: Vec<String>) -> Self {
-        let asked = stream::iter(endpoints).map(async |endpoint| {
-            let said = login.greet(application, Some(&endpoint)).await;
-            Member { endpoint, said }
-        });
-        Members(asked.buffered(AT_ONCE).collect().await)
-    }
-
     /// The endpoint to speak to. An error says what each of them said.
     pub fn choose(&self, preference: ReadPreference) -> Result<&Member> {
-        let answered = || self.0.iter().filter_map(|member| Some((member, member.said.as_ref().ok()?)));
+        let answered = || self.all.iter().filter_map(|member| Some((member, member.said.as_ref().ok()?)));
         let primary = answered().find(|(_, said)| matches!(said.kind, Kind::Primary | Kind::Mongos | Kind::Standalone));
         // Whoever names a hidden member and nothing else means it.
-        let is_only = self.0.len() == 1;
+        let is_only = self.all.len() == 1;
         let secondaries = answered().filter(|(_, said)| said.kind == Kind::Secondary && (is_only || !said.hidden));
         let chosen = match preference {
             ReadPreference::Primary => primary,
-            ReadPreference::SecondaryPreferred => secondaries.max_by_key(|(_, said)| said.last_write).or(primary),
+            ReadPreference::SecondaryPreferred => {
+                let freshest = secondaries.max_by_key(|(_, said)| said.last_write);
+                freshest.filter(|(member, said)| !self.is_stale(member, said, primary)).or(primary)
+            }
         };
         let chosen = chosen.map(|(member, _)| member);
         chosen.ok_or_else(|| self.nobody(preference))
     }
 
+    /// Whether a secondary is too far behind the primary, which is to be there.
+    fn is_stale(&self, member: &Member, said: &Hello, primary: Option<(&Member, &Hello)>) -> bool {
+        let Some((_, primary)) = primary else { return false };
+        let (Some(written), Some(newest), Some(most)) = (said.last_write, primary.last_write, self.max_staleness)
+        else {
+            return false;
+        };
+        let lag = Duration::from_millis(newest.saturating_sub(written).try_into().unwrap_or(0));
+        if lag > most {
+            coffer_addon::info!("secondary {} is {} s behind the primary: not read", member.endpoint, lag.as_secs());
+        }
+        lag > most
+    }
+
+    /// What is to be known of a member that was chosen: that it is a secondary, and no primary says how old its documents are.
+    pub fn doubt(&self, chosen: &Member) -> Option<String> {
+        let is_primary = |member: &Member| matches!(&member.said, Ok(said) if said.kind == Kind::Primary);
+        let said = chosen.said.as_ref().ok().filter(|said| said.kind == Kind::Secondary)?;
+        if self.all.iter().any(is_primary) {
+            return None;
+        }
+        let age = said.local_time.zip(said.last_write).map(|(now, written)| now.saturating_sub(written).max(0) / 1000);
+        let age = age.map_or("of an unknown time".into(), |seconds| format!("{seconds} s old by its clock"));
+        Some(format!("{} is a secondary whose last write is {age}, and no primary answered", chosen.endpoint))
+    }
+
     fn nobody(&self, preference: ReadPreference) -> Error {
-        let said = self.0.iter().map(|Member { endpoint, said }| match said {
+        let said = self.all.iter().map(|Member { endpoint, said }| match said {
             Ok(hello) => format!("{endpoint} is {}", hello.describe()),
             Err(error) => format!("{endpoint}: {error}"),
         });
@@ -136,7 +166,7 @@ impl Members {
             ReadPreference::Primary => "is the primary",
             ReadPreference::SecondaryPreferred => "can be read from",
         };
-        let primary = self.0.iter().find_map(|member| member.said.as_ref().ok()?.primary.clone());
+        let primary = self.all.iter().find_map(|member| member.said.as_ref().ok()?.primary.clone());
         let remedy = match (preference, primary) {
             (ReadPreference::Primary, Some(primary)) => {
                 format!("; the primary is {primary}: name all members in the binding's clientConfig.url")
@@ -145,8 +175,8 @@ impl Members {
         };
         let text = format!("no endpoint of the binding {who}: {}{remedy}", said.join("; "));
         // That can pass, unless none of them can ever be spoken to.
-        let passes = self.0.iter().any(|member| matches!(member.said, Ok(_) | Err(Error::Unavailable(_))));
-        match self.0.iter().find_map(|member| member.said.as_ref().err()).filter(|_| !passes) {
+        let passes = self.all.iter().any(|member| matches!(member.said, Ok(_) | Err(Error::Unavailable(_))));
+        match self.all.iter().find_map(|member| member.said.as_ref().err()).filter(|_| !passes) {
             Some(Error::InvalidParameter(_)) => Error::InvalidParameter(text),
             Some(Error::Denied(_)) => Error::Denied(text),
             Some(Error::Unsupported(_)) => Error::Unsupported(text),

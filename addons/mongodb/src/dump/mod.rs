@@ -71,9 +71,13 @@ impl Run<'_> {
         let filtered = parameters.filtered();
         members::check_whole(&self.application.binding())?;
         let members = Members::ask(self.application, self.login).await?;
-        let endpoint = members.choose(parameters.read_preference.into())?.endpoint.clone();
+        let member = members.choose(parameters.read_preference.into())?;
+        let (endpoint, doubt) = (member.endpoint.clone(), members.doubt(member));
         let mut leader = Client::connect(self.application, self.login, Some(&endpoint)).await?;
         point::check_kind(&leader)?;
+        if let Some(doubt) = &doubt {
+            coffer_addon::warn!("the dump may be old: {doubt}");
+        }
 
         let unlogged = Unlogged::look(&mut leader, &parameters).await?;
         let mut plan = point::plan(&mut leader, &parameters, filtered.as_deref()).await?;
@@ -136,7 +140,8 @@ impl Run<'_> {
         check_length(bytes.len())?;
         self.outbox.file(INDEX).label("mediaType", "application/json").write_all(&bytes).await?;
         leader.close().await;
-        Ok(report(&index, &selection.databases, &tally))
+        let report = report(&index, &selection.databases, &tally);
+        Ok(doubt.into_iter().fold(report, |report, doubt| report.fact("perhapsOld", doubt)))
     }
 
     /// What there is to dump, and the moment of the snapshot, where the documents are to be of one: nothing else is there at that

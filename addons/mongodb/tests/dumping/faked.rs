@@ -177,6 +177,20 @@ async fn a_secondary_is_read_and_the_primary_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_secondary_without_a_primary_may_be_old_and_the_report_says_so() {
+    let member = |hello| Fake::new("7.0.2", hello).with("shop", Collection::new("orders", numbered(10)));
+    let (one, two) = (member(primary(40, 40)), member(secondary(40)));
+    let has_doubt = |dumped: &Dump| dumped.report.facts.iter().any(|(name, _)| name == "perhapsOld");
+    let parameters = r#"{"consistency": "none"}"#;
+    let dumped = dump_from(Fake::members(&[("b:2", &two)]), parameters).await.expect("dumped");
+    assert!(dumped.fact("perhapsOld").contains("b:2 is a secondary"), "{:?}", dumped.report);
+    for members in [&[("a:1", &one), ("b:2", &two)][..], &[("a:1", &one)]] {
+        let dumped = dump_from(Fake::members(members), parameters).await.expect("dumped");
+        assert!(!has_doubt(&dumped), "{:?}", dumped.report);
+    }
+}
+
+#[tokio::test]
 async fn what_is_made_before_the_snapshot_is_in_it() {
     let fake = || {
         Fake::new("7.0.2", primary(50, 50))

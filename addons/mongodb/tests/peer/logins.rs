@@ -159,8 +159,12 @@ async fn members_are_chosen_by_what_they_say() {
         Peer::start(move |command| (command.name == "isMaster").then(|| Say::Reply(reply.clone()))).await
     };
     let at_time = |seconds: i64| rawdoc! { "lastWriteDate": bson::DateTime::from_millis(seconds * 1000) };
-    let primary = start(member(&rawdoc! { "isWritablePrimary": true, "primary": "p:1" })).await;
-    let stale = start(member(&rawdoc! { "secondary": true, "lastWrite": at_time(1000), "primary": "p:1" })).await;
+    let newest = rawdoc! { "isWritablePrimary": true, "primary": "p:1", "lastWrite": at_time(2090) };
+    let primary = start(member(&newest)).await;
+    let stale = rawdoc! {
+        "secondary": true, "lastWrite": at_time(1000), "localTime": bson::DateTime::from_millis(1_500_000), "primary": "p:1",
+    };
+    let stale = start(member(&stale)).await;
     let fresh = start(member(&rawdoc! { "secondary": true, "lastWrite": at_time(2000), "primary": "p:1" })).await;
     let hidden = start(member(&rawdoc! { "secondary": true, "hidden": true, "lastWrite": at_time(3000) })).await;
     let arbiter = start(member(&rawdoc! { "arbiterOnly": true })).await;
@@ -188,8 +192,28 @@ async fn members_are_chosen_by_what_they_say() {
     let members = ask(&all).await;
     assert_eq!(chosen(&members, ReadPreference::Primary), Ok("primary:1".into()));
     assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("fresh:1".into()));
+    // One that is more than 90 seconds behind the primary is not read, unless that is wanted, or there is no primary.
     let members = ask(&all[..8]).await;
-    assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("stale:1".into()));
+    assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("primary:1".into()));
+    for (most, wanted) in [("1089", "primary:1"), ("1090", "stale:1"), ("-1", "stale:1")] {
+        let application = at(&all[..8], &[], &[("maxStalenessSeconds", most)]);
+        let login = Login::of(&application).expect("a login");
+        let members = Members::ask(&application, &login).await.expect("asked");
+        let chosen = members.choose(ReadPreference::SecondaryPreferred).expect("one");
+        assert_eq!((chosen.endpoint.as_str(), members.doubt(chosen)), (wanted, None), "{most}");
+    }
+    for wrong in ["89", "0", "-2", "soon"] {
+        let refused = Login::of(&at(&all, &[], &[("maxStalenessSeconds", wrong)])).err();
+        assert!(
+            matches!(&refused, Some(Error::InvalidParameter(text)) if text.contains("maxStalenessSeconds")),
+            "{wrong}"
+        );
+    }
+    let members = ask(&all[..7]).await;
+    let only = members.choose(ReadPreference::SecondaryPreferred).expect("one");
+    assert_eq!(only.endpoint, "stale:1");
+    let doubt = members.doubt(only).expect("a doubt");
+    assert!(doubt.contains("stale:1 is a secondary whose last write is 500 s old"), "{doubt}");
     // Without secondaries, the primary.
     let members = ask(&[all[2], all[7], all[4]]).await;
     assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("primary:1".into()));
