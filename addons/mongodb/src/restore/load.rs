@@ -2,6 +2,7 @@
 
 use super::definition::Definition;
 use super::documents::{Documents, Scanned};
+use super::standing;
 use super::timestamps;
 use crate::client::{Client, Hello, Kind as Server, number};
 use crate::layout::{Data, Kind};
@@ -34,8 +35,8 @@ pub struct Filling {
     /// What errors call the documents' origin.
     pub file: String,
     pub expected: Option<Data>,
-    /// Whether the server may remove documents by itself.
-    pub may_shrink: bool,
+    /// Whether the dump says that the server may remove documents by itself.
+    may_shrink: bool,
     in_order: bool,
     /// The documents are buckets, which the collection shows only to those who ask for them.
     raw: bool,
@@ -115,9 +116,7 @@ impl<'a> Loader<'a> {
             raw,
             file: file.into(),
             expected: definition.expected.clone(),
-            // Documents with a time to live go as soon as they are there, by an option or, in a collection that was there
-            // before, by an index.
-            may_shrink: in_order || has("expireAfterSeconds") || definition.made.is_none(),
+            may_shrink: in_order || has("expireAfterSeconds"),
             in_order,
             head,
             read: RefCell::new(Data::new(file.into())),
@@ -283,7 +282,7 @@ impl<'a> Loader<'a> {
         for filling in &fillings {
             let (name, inserted) = (format!("{}.{}", filling.database, filling.collection), filling.inserted.get());
             let count = count(client, filling, inserted).await?;
-            if count < inserted && filling.may_shrink {
+            if count < inserted && (filling.may_shrink || standing::may_shrink(client, filling).await?) {
                 coffer_addon::warn!("{name} has {count} of {inserted} documents: the server removes them by itself");
             } else if count != inserted {
                 return Err(Error::Failed(format!(

@@ -2,6 +2,8 @@
 //! refuse or remove documents that the dump's collection had.
 
 use super::definition::{Definition, Made, is_true};
+use super::load::Filling;
+use super::target::{logical, look};
 use crate::client::{Client, number};
 use bson::raw::{RawBsonRef, RawDocument};
 use bson::rawdoc;
@@ -20,6 +22,26 @@ pub async fn other_indexes(client: &mut Client, definition: &Definition, made: &
         }
     }
     Ok(others)
+}
+
+/// Whether the server removes documents of a collection by itself, by what the collection is there: it is capped, or its
+/// documents have a time to live, by an option or by an index.
+pub async fn may_shrink(client: &mut Client, filling: &Filling) -> Result<bool> {
+    let (database, collection) = (filling.database.as_str(), filling.collection.as_str());
+    let there = look(client, database).await?;
+    // Buckets go with their time series' option.
+    for there in [collection, logical(collection)].into_iter().filter_map(|name| there.get(name)) {
+        let option = |name: &str| there.options.get(name).ok().flatten();
+        if option("capped").is_some_and(is_true) || option("expireAfterSeconds").is_some() {
+            return Ok(true);
+        }
+    }
+    let mut cursor = client.query(database, rawdoc! { "listIndexes": collection, "cursor": {} }).await?;
+    let mut has = false;
+    while let Some(index) = cursor.next().await? {
+        has |= matches!(index.get("expireAfterSeconds"), Ok(Some(_)));
+    }
+    Ok(has)
 }
 
 fn is_same(there: &RawDocument, wanted: &RawDocument) -> bool {

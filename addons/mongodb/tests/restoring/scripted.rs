@@ -131,6 +131,41 @@ async fn a_copy_of_documents_alone_has_long_names_too() {
 }
 
 #[tokio::test]
+async fn documents_that_go_missing_are_lost_unless_the_server_removes_them_by_itself() {
+    let collection = |options: RawDocumentBuf| {
+        cursor([rawdoc! { "name": "c", "type": "collection", "options": options, "info": {} }])
+    };
+    let lives = || cursor([rawdoc! { "v": 2, "key": { "a": 1 }, "name": "a_1", "expireAfterSeconds": 5 }]);
+    let index = r#"[{"v":2,"key":{"a":1},"name":"a_1","expireAfterSeconds":5}]"#;
+    let (_, alone) = documents_alone("c", "c");
+    let whole = Small::new().with("d", "c", "{}", index, &numbered(2)).artifacts();
+    for (files, options, has_index, is_whole) in [
+        (&alone, rawdoc! {}, false, false),
+        (&alone, rawdoc! {}, true, true),
+        (&alone, rawdoc! { "capped": true, "size": 4096 }, false, true),
+        (&alone, rawdoc! { "expireAfterSeconds": 5 }, false, true),
+        (&whole, rawdoc! {}, true, true),
+        (&whole, rawdoc! {}, false, false),
+    ] {
+        let fake = Fake::new("7.0.1", move |name, _| match name {
+            "listCollections" => Some(collection(options.clone())),
+            "listIndexes" if has_index => Some(lives()),
+            "count" => Some(rawdoc! { "ok": 1, "n": 1 }),
+            "aggregate" => Some(cursor([rawdoc! { "n": 1 }])),
+            _ => None,
+        });
+        let restored = restore_into(fake.application(), "{}", files.clone()).await;
+        match restored {
+            Ok(_) => assert!(is_whole),
+            Err(Error::Failed(text)) => {
+                assert!(!is_whole && text.contains("d.c has 1 documents after 2 were inserted"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_sharded_cluster_is_refused_before_anybody_is_asked() {
     let endpoints = ["default", "host-0/s0/a:1", "host-1/s1/b:2"].map(String::from).into();
     let binding = Binding { endpoints, ..super::restoring::binding() };
