@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`indexed`], [`foreign`] with its [`shelf`], [`archived`] | the three kinds of dump |
 //! | [`archive`], [`documents`], [`extjson`] | their formats |
-//! | [`target`], [`standing`], [`making`], [`load`], [`oplog`] with [`entries`], [`transactions`], [`strangers`] and [`plain`], [`indexes`], [`accounts`] | what is done on the server, in this order |
+//! | [`target`], [`standing`], [`making`], [`load`], [`oplog`] with [`entries`], [`transactions`], [`views`], [`strangers`] and [`plain`], [`indexes`], [`accounts`] | what is done on the server, in this order |
 
 mod accounts;
 mod archive;
@@ -35,6 +35,7 @@ mod target;
 mod testing;
 mod timestamps;
 mod transactions;
+mod views;
 
 pub use parameters::Restore;
 

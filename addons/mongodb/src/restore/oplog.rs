@@ -26,10 +26,10 @@ const MOST: usize = 500;
 const MOST_BYTES: usize = 4 << 20;
 
 pub struct Replay<'a> {
-    client: &'a mut Client,
-    parameters: &'a Restore,
+    pub(super) client: &'a mut Client,
+    pub(super) parameters: &'a Restore,
     indexes: &'a Indexes,
-    strangers: Strangers<'a>,
+    pub(super) strangers: Strangers<'a>,
     /// Each with its number in the oplog.
     waiting: Vec<(u64, RawDocumentBuf)>,
     waiting_bytes: usize,
@@ -39,7 +39,7 @@ pub struct Replay<'a> {
     /// The error under way names the entries that it is about: those that waited.
     is_named: bool,
     pub count: u64,
-    skipped: u64,
+    pub(super) skipped: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -318,38 +318,15 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn is_wanted(&mut self, database: &str, collection: &str) -> bool {
+    pub(super) fn is_wanted(&mut self, database: &str, collection: &str) -> bool {
         let is_wanted =
             fate(database, collection) == Fate::Restored && self.parameters.selects(database, logical(collection));
         self.skipped += u64::from(!is_wanted);
         is_wanted
     }
 
-    /// Of a view's definition, which is a document: it is made as a view is.
-    async fn view(&mut self, database: &str, entry: &RawDocument, object: &RawDocument) -> Result<()> {
-        let name = id_of(entry, object)?.and_then(|id| split(id.as_str()?).ok());
-        let Some((_, name)) = name.filter(|(of, _)| *of == database) else { return Err(unreadable(())) };
-        let is_of_buckets = object.get_str("viewOn").is_ok_and(|on| on.starts_with(BUCKETS));
-        if !self.is_wanted(database, name) || is_of_buckets {
-            return Ok(());
-        }
-        match entry.get_str("op").map_err(unreadable)? {
-            "i" => {
-                let options = object.iter().flatten().filter(|(name, _)| name.as_str() != "_id").collect();
-                let made = Made { options, indexes: Vec::new(), uuid: None };
-                self.meet((database, name), made, Becomes::MadeHere).await
-            }
-            _ => {
-                coffer_addon::warn!(
-                    "view {database}.{name} was changed or dropped during the dump: it is restored as it was before"
-                );
-                Ok(())
-            }
-        }
-    }
-
     /// Before anything of a collection is applied that the dump may not have.
-    async fn meet(&mut self, name: (&str, &str), made: Made, becomes: Becomes) -> Result<()> {
+    pub(super) async fn meet(&mut self, name: (&str, &str), made: Made, becomes: Becomes) -> Result<()> {
         let name = (name.0, logical(name.1));
         if self.strangers.knows(name.0, name.1) {
             return Ok(());
@@ -358,7 +335,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Applies what waits.
-    async fn flush(&mut self) -> Result<()> {
+    pub(super) async fn flush(&mut self) -> Result<()> {
         let entries = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else { return Ok(()) };

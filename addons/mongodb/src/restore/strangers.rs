@@ -70,6 +70,13 @@ impl<'a> Strangers<'a> {
         Ok(())
     }
 
+    /// It was dropped.
+    pub fn forget(&mut self, database: &str, collection: &str) {
+        if let Some(known) = self.known.get_mut(database) {
+            known.remove(collection);
+        }
+    }
+
     fn add(&mut self, database: &str, collection: &str, kind: Kind) {
         self.known.entry(database.into()).or_default().insert(collection.into(), kind);
     }

@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 use super::numbered;
-use super::restoring::fake::{Fake, entries, plain};
+use super::restoring::fake::{Fake, entries, name_of, plain};
 use super::restoring::{Small, client, fact, name, old_server, restore, restore_into};
 use bson::{RawDocumentBuf, Timestamp, rawdoc};
 use coffer_addon::Error;
@@ -130,6 +130,65 @@ async fn collections_of_the_oplog_are_made_before_what_is_in_them() {
         let refused = restore_into(plain("7.0.1").application(), "{}", small.artifacts()).await;
         assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains(wanted)), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn views_that_were_changed_or_dropped_during_the_dump_are_so_afterwards() {
+    let view = |name: &str, on: &str| rawdoc! { "_id": format!("d.{name}"), "viewOn": on, "pipeline": [] };
+    let about = |op: &str, name: &str, o: RawDocumentBuf| {
+        rawdoc! { "op": op, "ns": "d.system.views", "o": o, "o2": { "_id": format!("d.{name}") } }
+    };
+    let dropped = |name: &str| about("d", name, rawdoc! { "_id": format!("d.{name}") });
+    let small = || {
+        let is = r#"{"viewOn":"c","pipeline":[]}"#;
+        let small = Small::new().with("d", "c", "{}", "[]", &numbered(1));
+        ["changed", "gone", "again"].into_iter().fold(small, |small, name| small.with("d", name, is, "[]", &[]))
+    };
+    let oplog = [
+        about("u", "changed", view("changed", "other")),
+        insert("d.c", 7),
+        dropped("gone"),
+        dropped("again"),
+        about("i", "again", view("again", "other")),
+        // They had gone before the dump listed what there is.
+        about("u", "early", view("early", "other")),
+        dropped("early"),
+        // What has its name now is no view.
+        dropped("c"),
+    ];
+    let fake = plain("7.0.1");
+    restore_into(fake.application(), r#"{"rename": {"d": "e"}}"#, small().with_oplog(&oplog).artifacts())
+        .await
+        .expect("restored");
+    let done: Vec<_> = fake
+        .all()
+        .into_iter()
+        .filter_map(|heard| {
+            let command = heard.command;
+            match name_of(&command).as_str() {
+                name @ ("drop" | "create") => {
+                    assert_eq!(command.get_str("$db").unwrap(), "e");
+                    Some(format!(
+                        "{name} {} {}",
+                        command.get_str(name).unwrap(),
+                        command.get_str("viewOn").unwrap_or_default()
+                    ))
+                }
+                "applyOps" => Some("write".into()),
+                _ => None,
+            }
+        })
+        .collect();
+    assert_eq!(done[..4], ["create c ", "create changed c", "create gone c", "create again c"]);
+    let wanted = ["drop changed ", "create changed other", "write", "drop gone ", "drop again ", "create again other"];
+    assert_eq!(done[4..], wanted);
+
+    let part = about("u", "changed", rawdoc! { "$v": 2, "diff": { "u": { "viewOn": "other" } } });
+    let refused = restore_into(plain("7.0.1").application(), "{}", small().with_oplog(&[part]).artifacts()).await;
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("view d.changed was changed")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
