@@ -209,7 +209,8 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Consistency {
-    /// All of one moment: a point in time over all indices, or as good as that by one for each, opened one after the other.
+    /// Each index of one moment, by a point in time of its own. Those of the first 200 shards are opened one after the other before
+    /// anything is read, which is nearly one moment; each further one when its index has its turn.
     Pit,
     /// Each index's slices of nearly the same moment, when its scrolls were opened.
     Scroll,

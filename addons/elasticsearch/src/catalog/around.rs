@@ -1,5 +1,6 @@
 //! Templates, pipelines, scripts, policies, and the cluster's settings: what users made, not what the server brings along.
 
+use super::needed::Needed;
 use super::{Unseen, optional, others};
 use crate::client::Client;
 use crate::layout::{Definition, Definitions};
@@ -7,7 +8,7 @@ use coffer_addon::Result;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a server adds to what it was given.
 const ADDED: [&str; 4] = ["created_date", "created_date_millis", "modified_date", "modified_date_millis"];
@@ -30,10 +31,13 @@ pub struct Around {
     pub cluster_settings: BTreeMap<String, Value>,
     /// Kinds of which the user may not see whether there are any.
     pub unseen: Vec<&'static str>,
+    /// By kind, what others than the server manage (Fleet), and nothing that is dumped needs.
+    pub left: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// `hidden`: also what has a dot in front. `settings`: the cluster's as well.
-pub async fn read(client: &Client, hidden: bool, settings: bool) -> Result<Around> {
+/// `hidden`: also what has a dot in front. `settings`: the cluster's as well. What is needed is there in any case, unless the
+/// server brings it along.
+pub async fn read(client: &Client, mut needed: Needed, hidden: bool, settings: bool) -> Result<Around> {
     let mut around = Around {
         policies: policies(client).await?,
         legacy_templates: optional(client, "/_template").await?.unwrap_or_default(),
@@ -62,24 +66,35 @@ pub async fn read(client: &Client, hidden: bool, settings: bool) -> Result<Aroun
         let named = |entry: Template| (entry.name, entry.index_template);
         around.index_templates = found.into_iter().flat_map(|found| found.index_templates).map(named).collect();
     }
-    for definitions in [
-        &mut around.policies,
-        &mut around.component_templates,
-        &mut around.index_templates,
-        &mut around.legacy_templates,
-        &mut around.pipelines,
-        &mut around.scripts,
-        &mut around.search_pipelines,
-        &mut around.synonym_sets,
-        &mut around.enrich_policies,
+    needed.follow(&around)?;
+    let none = BTreeSet::new();
+    let left = &mut around.left;
+    for (kind, definitions, needed) in [
+        ("policies", &mut around.policies, &needed.policies),
+        ("componentTemplates", &mut around.component_templates, &needed.component_templates),
+        ("indexTemplates", &mut around.index_templates, &needed.index_templates),
+        ("legacyTemplates", &mut around.legacy_templates, &none),
+        ("pipelines", &mut around.pipelines, &needed.pipelines),
+        ("scripts", &mut around.scripts, &none),
+        ("searchPipelines", &mut around.search_pipelines, &none),
+        ("synonymSets", &mut around.synonym_sets, &none),
+        ("enrichPolicies", &mut around.enrich_policies, &none),
     ] {
-        let mut users = Definitions::new();
+        let mut kept = Definitions::new();
         for (name, definition) in std::mem::take(definitions) {
-            if (hidden || !name.starts_with('.')) && !is_managed(&definition)? {
-                users.insert(name, without_added(definition)?);
+            let is_seen = hidden || !name.starts_with('.');
+            let is_kept = match manager(&definition)? {
+                Manager::User => is_seen || needed.contains(&name),
+                Manager::Other => needed.contains(&name),
+                Manager::Server => false,
+            };
+            if is_kept {
+                kept.insert(name, without_added(definition)?);
+            } else if is_seen && manager(&definition)? == Manager::Other {
+                left.entry(kind).or_default().push(name);
             }
         }
-        *definitions = users;
+        *definitions = kept;
     }
     if settings {
         let found: ClusterSettings = client.get("/_cluster/settings?flat_settings=true").await?;
@@ -190,13 +205,25 @@ struct Marked {
     policy: Option<Box<Marked>>,
 }
 
-/// Whether it says that somebody else manages it: what the server brings along.
-fn is_managed(definition: &Definition) -> Result<bool> {
-    let says = |marked: &Marked| {
-        marked.meta.as_ref().and_then(|meta| meta.get("managed")).and_then(Value::as_bool).unwrap_or_default()
-    };
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manager {
+    User,
+    /// Another program, as Fleet. A new server does not have it.
+    Other,
+    /// It brings it along.
+    Server,
+}
+
+/// Whom it says that it is managed by: a server names nobody.
+fn manager(definition: &Definition) -> Result<Manager> {
     let marked: Marked = serde_json::from_str(definition.text())?;
-    Ok(says(&marked) || marked.policy.as_deref().is_some_and(says))
+    let metas = [marked.meta, marked.policy.and_then(|policy| policy.meta)];
+    let managed = metas.iter().flatten().find(|meta| meta.get("managed").and_then(Value::as_bool) == Some(true));
+    Ok(match managed.map(|meta| meta.get("managed_by").and_then(Value::as_str).unwrap_or_default()) {
+        None => Manager::User,
+        Some("") => Manager::Server,
+        Some(_) => Manager::Other,
+    })
 }
 
 fn without_added(definition: Definition) -> Result<Definition> {
@@ -221,10 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_managed_is_the_servers() {
-        let managed = |text: &str| is_managed(&serde_json::from_str(text).expect("readable")).expect("readable");
-        assert!(managed(r#"{"_meta":{"managed":true}}"#));
-        assert!(managed(r#"{"policy":{"phases":{},"_meta":{"managed":true}}}"#));
-        assert!(!managed(r#"{"_meta":{"by":"me"}}"#) && !managed("{}"));
+    fn what_is_managed_by_nobody_is_the_servers() {
+        let manager = |text: &str| manager(&serde_json::from_str(text).expect("readable")).expect("readable");
+        assert_eq!(manager(r#"{"_meta":{"managed":true}}"#), Manager::Server);
+        assert_eq!(manager(r#"{"policy":{"phases":{},"_meta":{"managed":true}}}"#), Manager::Server);
+        assert_eq!(manager(r#"{"_meta":{"managed":true,"managed_by":"fleet"}}"#), Manager::Other);
+        assert_eq!([manager(r#"{"_meta":{"by":"me"}}"#), manager("{}")], [Manager::User; 2]);
     }
 }

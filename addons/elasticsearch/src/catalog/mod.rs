@@ -3,20 +3,24 @@
 //! | module | what |
 //! |---|---|
 //! | [`around`] | templates, pipelines, scripts, policies, settings of the cluster |
+//! | [`needed`] | which of that no dump may leave out |
 //! | [`others`] | what only some servers have: search pipelines, synonyms, enrich policies |
 //! | [`streams`] | data streams |
 //! | [`lossy`] | indices whose documents cannot be had as they were indexed |
 //! | [`inference`] | fields that are filled by models |
 //! | [`restricted`] | what a user's role hides |
+//! | [`security`] | who the user is to OpenSearch |
 //! | [`not_kept`] | what there is that no dump has |
 //! | [`selection`] | which of it is dumped |
 
 pub mod around;
 pub mod inference;
 pub mod lossy;
+pub mod needed;
 pub mod not_kept;
 pub mod others;
 pub mod restricted;
+pub mod security;
 pub mod selection;
 pub mod streams;
 

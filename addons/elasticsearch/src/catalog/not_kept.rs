@@ -57,8 +57,10 @@ const OPENSEARCH: [Kind; 7] = [
 
 const WATCHES: &str = "/_watcher/_query/watches";
 
-/// By kind, the names of what is there; nothing of what the user may not see. Without what has a dot in front, which servers
-/// bring along.
+/// In place of names.
+pub const UNSEEN: &str = "whatever there is, as the user may not see it";
+
+/// By kind, the names of what is there, or [`UNSEEN`]. Without what has a dot in front, which servers bring along.
 pub async fn read(client: &Client) -> Result<BTreeMap<String, Vec<String>>> {
     let kinds: Vec<&Kind> = match (client.version().is_elasticsearch(), client.version().oss) {
         (true, true) => BOTH.iter().collect(),
@@ -89,10 +91,16 @@ async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>> {
         Ok(mut answer) => Ok(kind.names(&answer.json::<Value>(MAX_ANSWER).await?)),
         // Plugins that were never used have no index to search.
         Err(refusal) if is_unknown(&refusal) => Ok(Vec::new()),
+        // Of what the licence does not cover nothing runs.
+        Err(refusal) if refusal.reason.contains("license is non-compliant") => Ok(Vec::new()),
         Err(refusal) => {
+            let status = refusal.status;
             let refused = refusal.error(&what(method, kind.path));
             coffer_addon::debug!("whether the server has {} is not known: {refused}", kind.name);
-            Ok(Vec::new())
+            Ok(vec![match status {
+                401 | 403 => UNSEEN.to_owned(),
+                status => format!("whatever there is, as the server did not say (status {status})"),
+            }])
         }
     }
 }
@@ -110,10 +118,17 @@ impl Kind {
     }
 }
 
-/// In a line, for people.
+/// In a line, for people: what there is, and then the kinds of which that is not known.
 pub fn line(not_kept: &BTreeMap<String, Vec<String>>) -> String {
-    let kinds = not_kept.iter().map(|(kind, names)| format!("{kind}: {}", coffer_addon::omitted::line(names)));
-    kinds.collect::<Vec<_>>().join("; ")
+    let is_unseen = |names: &Vec<String>| names.len() == 1 && names.iter().all(|name| name == UNSEEN);
+    let seen = not_kept.iter().filter(|(_, names)| !is_unseen(names));
+    let mut kinds: Vec<String> =
+        seen.map(|(kind, names)| format!("{kind}: {}", coffer_addon::omitted::line(names))).collect();
+    let unseen: Vec<&str> = not_kept.iter().filter(|(_, names)| is_unseen(names)).map(|(kind, _)| &**kind).collect();
+    if !unseen.is_empty() {
+        kinds.push(format!("{}: {UNSEEN}", unseen.join(", ")));
+    }
+    kinds.join("; ")
 }
 
 #[cfg(test)]
@@ -131,6 +146,9 @@ mod tests {
         assert_eq!(names("monitors", json!({ "hits": { "hits": [{ "_id": "m" }] } })), ["m"]);
         assert_eq!(names("inferenceEndpoints", json!({ "models": [{ "model_id": "e" }] })), ["e"]);
         assert_eq!(names("watches", json!({ "count": 0 })), [""; 0]);
+        let all = [("a", "x"), ("b", UNSEEN), ("c", "y"), ("d", UNSEEN)];
+        let all = all.map(|(kind, name)| (kind.to_owned(), vec![name.to_owned()])).into();
+        assert_eq!(line(&all), format!("a: x; c: y; b, d: {UNSEEN}"));
         // What a proxy or a server's stand-in may say.
         assert_eq!(names("transforms", json!([1])), [""; 0]);
     }

@@ -1,26 +1,34 @@
 //! What a user's role hides of documents and fields: the server leaves it out of its answers without a word.
 
-use super::Found;
+use super::security::Security;
+use super::{Found, is_unknown};
 use crate::client::{Body, Client, MAX_ANSWER};
 use coffer_addon::Result;
 use coffer_addon::parameters::Patterns;
 use serde_json::Value;
 
-/// Patterns of those of these indices of which the user is shown a part only. Nothing where the server does not say: OpenSearch, API keys,
-/// servers without security.
-pub async fn indices(client: &Client, found: &[Found]) -> Result<Vec<String>> {
-    if !client.version().is_elasticsearch() || client.version().oss || !client.version().is_since(6, 6) {
-        return Ok(Vec::new());
+/// Patterns of those of these indices of which the user is shown a part only. None where the server does not say: most users of
+/// OpenSearch, API keys.
+pub async fn indices(client: &Client, security: &Security, found: &[Found]) -> Result<Option<Vec<String>>> {
+    if !client.version().is_elasticsearch() {
+        return Ok(security.shows_whole().then(Vec::new));
+    }
+    if client.version().oss || !client.version().is_since(6, 6) {
+        return Ok(Some(Vec::new()));
     }
     match client.ask("GET", "/_security/user/_privileges", &Body::None).await? {
         Ok(mut answer) => {
             let mut patterns = restricted(&answer.json(MAX_ANSWER).await?);
             patterns.retain(|pattern| found.iter().any(|found| concerns(pattern, found)));
-            Ok(patterns)
+            Ok(Some(patterns))
+        }
+        // It is turned off.
+        Err(refusal) if is_unknown(&refusal) || refusal.reason.contains("ecurity must be explicitly enabled") => {
+            Ok(Some(Vec::new()))
         }
         Err(refusal) => {
             coffer_addon::debug!("whether the user's role hides something is not known: {}", refusal.reason);
-            Ok(Vec::new())
+            Ok(None)
         }
     }
 }

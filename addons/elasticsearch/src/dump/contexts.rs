@@ -22,7 +22,10 @@ const SCROLL_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 /// How often points in time are renewed in that time.
 const RENEWALS: u32 = 5;
 
-/// How long a run that is to stop waits for what is just being opened, and for it to be given back. The host's grace is 5 s.
+/// How long a failed run waits for what is just being opened: a server that is busy is asked again for about 25 s.
+const TO_SETTLE: Duration = Duration::from_secs(30);
+
+/// The same for a run that is to stop, and for all to be given back. The host's grace is 5 s.
 const TO_OPEN: Duration = Duration::from_millis(1500);
 const TO_CLOSE: Duration = Duration::from_secs(3);
 
@@ -83,8 +86,8 @@ impl Contexts {
         text(self.keep_alive.unwrap_or(SCROLL_KEEP_ALIVE))
     }
 
-    /// To be held from before something is asked for until it has been [added](Contexts::add): a run that is to stop waits for
-    /// that, and never lets another begin.
+    /// To be held from before something is asked for until it has been [added](Contexts::add): a run that fails or is to stop
+    /// waits for that, and never lets another begin.
     pub async fn opening(&self) -> Opening<'_> {
         if self.is_stopping.get() {
             futures::future::pending::<()>().await;
@@ -152,8 +155,8 @@ impl Contexts {
         };
         match select(pin!(kept), pin!(self.stop())).await {
             Either::Left((outcome, _)) => {
-                self.close_all().await;
-                outcome
+                let closed = self.close_all().await;
+                outcome.and_then(|outcome| closed.map(|()| outcome))
             }
             // The work is let go of only after that: an artifact left in the middle would end the run at once.
             Either::Right(((), _kept)) => {
@@ -168,23 +171,40 @@ impl Contexts {
     /// Ends when the run is asked to stop and all that is being opened is known.
     async fn stop(&self) {
         host::cancelled().await;
+        self.known(TO_OPEN).await;
+    }
+
+    /// For whoever fails before the others are let go of: nothing more is opened, and all that is being opened becomes known.
+    pub async fn settle(&self) {
+        self.known(TO_SETTLE).await;
+    }
+
+    async fn known(&self, longest: Duration) {
         self.is_stopping.set(true);
         let known = async {
             while self.opening.get() > 0 {
                 host::sleep(LOOK).await;
             }
         };
-        select(pin!(known), pin!(host::sleep(TO_OPEN))).await;
+        select(pin!(known), pin!(host::sleep(longest))).await;
     }
 
-    async fn close_all(&self) {
-        let left: Vec<u64> = self.open.borrow().keys().copied().collect();
-        let close = async |key| {
-            if let Err(error) = self.close(key).await {
-                coffer_addon::warn!("unable to give back what was open on the server: {error}");
+    /// An error is an index that was closed and stays open: people would not notice. What else is not given back ends by itself.
+    async fn close_all(&self) -> Result<()> {
+        let left: Vec<(u64, Context)> =
+            self.open.borrow().iter().map(|(key, context)| (*key, context.clone())).collect();
+        let stays_open = RefCell::new(Ok(()));
+        let close = async |(key, context)| {
+            let Err(error) = self.close(key).await else { return };
+            coffer_addon::warn!("unable to give back what was open on the server: {error}");
+            if let Context::Opened(index) = context {
+                *stays_open.borrow_mut() = Err(error.context(format!(
+                    "index {index} was closed, was opened for the dump, and cannot be closed again; close it by POST /{index}/_close"
+                )));
             }
         };
         stream::iter(left).for_each_concurrent(AT_ONCE, close).await;
+        stays_open.into_inner()
     }
 
     async fn renew(&self, point: &Context) {

@@ -9,11 +9,12 @@ use crate::layout::{Consistency, Count};
 use coffer_addon::http::{Response, segment};
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{ArtifactWriter, Error, Outbox, Result};
-use futures::lock::Mutex;
+use futures::lock::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 
 /// About how long an answer should be, in bytes.
 const WANTED: u64 = 4 << 20;
@@ -77,6 +78,26 @@ impl<'a> File<'a> {
         *self.count.borrow()
     }
 
+    /// The right to write whole lines. Nobody gets it any more when the file is broken: the run ends with that error.
+    async fn writer(&self) -> MutexGuard<'_, Option<ArtifactWriter>> {
+        let writer = self.writer.lock().await;
+        if self.is_broken.get() {
+            // Whoever broke it has to get the lock, to say so.
+            drop(writer);
+            match futures::future::pending::<Infallible>().await {}
+        }
+        writer
+    }
+
+    /// Nothing comes after this; gives the error back.
+    async fn break_off(&self, error: Error) -> Error {
+        self.is_broken.set(true);
+        match self.writer.lock().await.take() {
+            Some(writer) => writer.fail(error).await,
+            None => error,
+        }
+    }
+
     /// How many documents a first answer should have.
     fn first_size(&self) -> u64 {
         // Compressed on the disk to a fifth, say.
@@ -99,6 +120,8 @@ pub struct Documents<'a> {
     pub consistency: Consistency,
     /// Held by whoever has a [`LONG`] answer: there is no room for two.
     pub long: Mutex<()>,
+    /// What went wrong first: what follows may be for that alone.
+    pub first: RefCell<Option<Error>>,
 }
 
 impl Documents<'_> {
@@ -107,11 +130,11 @@ impl Documents<'_> {
         while let Some(piece) = queue.take() {
             if let Err(error) = self.piece(&piece).await {
                 let error = explain(error).context(format!("unable to dump index {}", piece.file.found.name()));
-                piece.file.is_broken.set(true);
-                return Err(match piece.file.writer.lock().await.take() {
-                    Some(writer) => writer.fail(error).await,
-                    None => error,
-                });
+                let error = piece.file.break_off(error).await;
+                // The others go on until then, and are let go of in the middle behind it.
+                let first = self.first.borrow_mut().get_or_insert(error).clone();
+                self.contexts.settle().await;
+                return Err(first);
             }
         }
         Ok(())
@@ -131,7 +154,7 @@ impl Documents<'_> {
             if let Some(key) = file.pit.take() {
                 self.contexts.close(key).await?;
             }
-            let mut writer = file.writer.lock().await;
+            let mut writer = file.writer().await;
             // There is a file also where there are no documents.
             self.open(file, &mut writer);
             if let Some(writer) = writer.take() {
@@ -296,11 +319,7 @@ impl Documents<'_> {
 
     /// Writes a page's documents, whole lines that no other slice gets between.
     async fn take(&self, file: &File<'_>, page: &Page<'_>) -> Result<u64> {
-        let mut writer = file.writer.lock().await;
-        if file.is_broken.get() {
-            // The run ends with the other one's error.
-            futures::future::pending::<()>().await;
-        }
+        let mut writer = file.writer().await;
         let writer = self.open(file, &mut writer);
         let with_types = self.client.version().has_types();
         let (mut lines, mut count) = (Vec::with_capacity(2 * PIECE), Count::default());
@@ -332,7 +351,7 @@ impl Documents<'_> {
     }
 }
 
-type LongGuard<'a> = futures::lock::MutexGuard<'a, ()>;
+type LongGuard<'a> = MutexGuard<'a, ()>;
 
 fn too_long() -> Error {
     Error::Unsupported(format!(
@@ -367,6 +386,26 @@ fn explain(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::IndexDefinition;
+    use futures::FutureExt;
+    use std::pin::pin;
+
+    #[test]
+    fn who_waits_to_write_into_a_broken_file_keeps_nobody_from_saying_so() {
+        let definition = IndexDefinition { name: "i".into(), ..IndexDefinition::default() };
+        let found = Found { definition, hidden: false, shards: 2, bytes: 0, documents: 0 };
+        let (outbox, written) = coffer_addon::testing::outbox();
+        let file = File::new(&found, None, 2, None);
+        let mut writing = file.writer().now_or_never().expect("nobody else does");
+        *writing = Some(outbox.file("i.json").open());
+        let (mut waiting, mut broken) = (pin!(file.writer()), pin!(file.break_off(Error::Failed("lost".into()))));
+        assert!(waiting.as_mut().now_or_never().is_none() && broken.as_mut().now_or_never().is_none());
+        drop(writing);
+        // As it is woken: who waited longer comes first.
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(broken.as_mut().now_or_never(), Some(Error::Failed("lost".into())));
+        assert!(written.borrow().iter().all(|file| file.bytes.is_err()) && written.borrow().len() == 1);
+    }
 
     #[test]
     fn where_a_page_ended_is_said_as_it_was_heard() {

@@ -16,6 +16,8 @@ mod page;
 mod point;
 mod saved;
 
+use crate::catalog::needed::Needed;
+use crate::catalog::security::Security;
 use crate::catalog::selection::{self, Selected};
 use crate::catalog::{self, Found, around, inference, lossy, not_kept, others, restricted, streams};
 use crate::client::{Body, Client};
@@ -32,6 +34,7 @@ use futures::future::try_join_all;
 use futures::lock::Mutex;
 use saved::{Exported, Saved};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Of how many shards points in time are opened before anything is read: nearly one moment. OpenSearch allows 300 of a node.
@@ -39,9 +42,6 @@ const AT_FIRST: u32 = 200;
 
 /// More slices no server cuts into.
 const MAX_SLICES: u32 = 1024;
-
-/// In place of names.
-const UNSEEN: &str = "whatever there is, as the user may not see it";
 
 type NotKept = BTreeMap<String, Vec<String>>;
 
@@ -52,7 +52,8 @@ pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) ->
     let queries = queries(&parameters)?;
     let client = Client::connect(application.http()).await?;
     let contexts = Contexts::new(client.clone(), parameters.keep_alive.map(|span| span.0));
-    let run = Run { client: &client, contexts: &contexts, outbox: &outbox, parameters: &parameters, queries };
+    let notes = RefCell::default();
+    let run = Run { client: &client, contexts: &contexts, outbox: &outbox, parameters: &parameters, queries, notes };
     contexts.during(run.run()).await
 }
 
@@ -64,6 +65,8 @@ struct Run<'a> {
     parameters: &'a Dump,
     /// By index.
     queries: BTreeMap<String, Value>,
+    /// Facts for the report, of what is not as one would think.
+    notes: RefCell<BTreeMap<&'static str, String>>,
 }
 
 impl Run<'_> {
@@ -78,7 +81,8 @@ impl Run<'_> {
         all.retain(|found| !failed.contains(found.name()));
         let streams::Found { streams, failures } = streams;
         let Selected { mut found, streams, hidden } = selection::select(self.parameters, all, streams)?;
-        let left_out = self.check(&mut found).await?;
+        let security = Security::read(self.client).await?;
+        let left_out = self.check(&mut found, &security).await?;
         let with_documents = |found: &&Found| found.definition.file.is_some();
         self.open_closed(&found).await?;
         self.refresh(&found).await?;
@@ -91,6 +95,13 @@ impl Run<'_> {
         let mut index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
         if index.schema {
             self.not_kept(&mut index.not_kept, &found, failures).await?;
+        }
+        if saved.is_some() && !self.client.version().is_elasticsearch() {
+            let others = security.other_tenants();
+            if !others.is_empty() {
+                coffer_addon::warn!("NOT IN THIS BACKUP: of Dashboards' tenants {}", omitted::line(&others));
+                index.not_kept.insert("tenants".into(), others);
+            }
         }
         index.dashboards = saved.as_ref().map(|saved| saved.found.clone());
         let bytes = serde_json::to_vec(&index)?;
@@ -124,6 +135,7 @@ impl Run<'_> {
             tally: &tally,
             consistency,
             long: Mutex::new(()),
+            first: RefCell::default(),
         };
         let pieces: Vec<_> = files.iter().flat_map(File::pieces).collect();
         let workers = self.parameters.jobs.up_to(pieces.len());
@@ -134,7 +146,7 @@ impl Run<'_> {
         let counts =
             serde_json::to_vec(&Counts { format: FORMAT, indices: counts, saved_objects: exported.counts.clone() })?;
         self.outbox.file(COUNTS).label("mediaType", "application/json").write_all(&counts).await?;
-        Ok(report(&index, &exported, &tally))
+        Ok(report(&index, &exported, &tally, self.notes.take()))
     }
 
     /// What no dump has. Failure stores take no documents but the server's own.
@@ -168,11 +180,14 @@ impl Run<'_> {
     }
 
     /// Says which indices have a file, and what cannot be taken along.
-    async fn check(&self, found: &mut [Found]) -> Result<Vec<String>> {
+    async fn check(&self, found: &mut [Found], security: &Security) -> Result<Vec<String>> {
         let mut left_out = Vec::new();
         if !self.parameters.schema_only {
-            let part = restricted::indices(self.client, found).await?;
-            left_out.extend(part.iter().map(|name| format!("what the user's role hides of {name}")));
+            match restricted::indices(self.client, security, found).await? {
+                Some(part) => left_out.extend(part.iter().map(|name| format!("what the user's role hides of {name}"))),
+                None => self
+                    .note("hiddenByRoles", "not known: the server does not say whether the user is shown everything"),
+            }
         }
         for found in found {
             let is_closed = found.definition.closed && !self.parameters.open_closed;
@@ -196,6 +211,10 @@ impl Run<'_> {
         Ok(left_out)
     }
 
+    fn note(&self, name: &'static str, text: impl ToString) {
+        self.notes.borrow_mut().insert(name, text.to_string());
+    }
+
     /// They are closed again at the end.
     async fn open_closed(&self, found: &[Found]) -> Result<()> {
         for found in found.iter().filter(|found| found.definition.closed && found.definition.file.is_some()) {
@@ -210,18 +229,29 @@ impl Run<'_> {
 
     /// So that everything that was indexed until now is found.
     async fn refresh(&self, found: &[Found]) -> Result<()> {
+        let mut not_refreshed = Vec::new();
         for found in found.iter().filter(|found| found.definition.file.is_some()) {
             let path = format!("/{}/_refresh", segment(found.name()));
             match self.client.ask("POST", &path, &Body::None).await? {
-                Ok(_) => {}
+                Ok(mut answer) => {
+                    let answer: Value = answer.json(1 << 20).await?;
+                    let failed = answer.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or_default();
+                    if failed > 0 {
+                        not_refreshed.push(format!("{} ({failed} shards failed)", found.name()));
+                    }
+                }
                 // The user may not, or the index is blocked.
-                Err(refusal) if refusal.status == 403 => coffer_addon::warn!(
-                    "what was indexed last into {} may not be in the dump: it cannot be refreshed: {}",
-                    found.name(),
-                    refusal.reason
-                ),
+                Err(refusal) if refusal.status == 403 => {
+                    let why = if refusal.kind.is_empty() { "403" } else { &refusal.kind };
+                    not_refreshed.push(format!("{} ({why})", found.name()));
+                }
                 Err(refusal) => return Err(refusal.error(&format!("refreshing index {}", found.name()))),
             }
+        }
+        if !not_refreshed.is_empty() {
+            let names = omitted::line(&not_refreshed);
+            coffer_addon::warn!("what was indexed last may not be in the dump; these cannot be refreshed: {names}");
+            self.note("notRefreshed", names);
         }
         Ok(())
     }
@@ -284,6 +314,9 @@ impl Run<'_> {
                 }
             }
         }
+        // Those that were opened at first, and each of the others when it has its turn.
+        let moments = 1 + found.len().saturating_sub(points.len());
+        self.note("moments", moments);
         Ok((Consistency::Pit, points))
     }
 
@@ -299,7 +332,10 @@ impl Run<'_> {
         let parameters = self.parameters;
         let schema = !parameters.data_only;
         let around = match schema {
-            true => around::read(self.client, parameters.hidden, parameters.cluster_settings).await?,
+            true => {
+                let needed = Needed::of(found, &data_streams);
+                around::read(self.client, needed, parameters.hidden, parameters.cluster_settings).await?
+            }
             false => around::Around::default(),
         };
         let mut data_streams = data_streams;
@@ -338,6 +374,8 @@ impl Run<'_> {
             cluster: version.cluster.clone(),
         };
         let around::Around { policies, component_templates, index_templates, legacy_templates, .. } = around;
+        let unseen = around.unseen.into_iter().map(|kind| (kind.into(), vec![not_kept::UNSEEN.into()]));
+        let left = around.left.into_iter().map(|(kind, names)| (kind.into(), names));
         Ok(Index {
             schema,
             data: !parameters.schema_only,
@@ -353,7 +391,7 @@ impl Run<'_> {
             search_pipelines: around.search_pipelines,
             synonym_sets: around.synonym_sets,
             enrich_policies: around.enrich_policies,
-            not_kept: around.unseen.into_iter().map(|kind| (kind.into(), vec![UNSEEN.into()])).collect(),
+            not_kept: unseen.chain(left).collect(),
             indices,
             data_streams,
             ..Index::new(concat!("coffer ", env!("CARGO_PKG_VERSION")), server, consistency)
@@ -371,7 +409,7 @@ fn queries(parameters: &Dump) -> Result<BTreeMap<String, Value>> {
     parameters.query.iter().map(query).collect()
 }
 
-fn report(index: &Index, exported: &Exported, tally: &Tally) -> Report {
+fn report(index: &Index, exported: &Exported, tally: &Tally, notes: BTreeMap<&'static str, String>) -> Report {
     let mut report =
         Report::new().fact("serverVersion", &index.server.version).fact("consistency", index.consistency.name());
     if let Some(filtered) = &index.filtered {
@@ -388,6 +426,9 @@ fn report(index: &Index, exported: &Exported, tally: &Tally) -> Report {
     }
     if !exported.lacking.is_empty() {
         report = report.fact("savedObjectsLacking", omitted::line(&exported.lacking));
+    }
+    for (name, text) in notes {
+        report = report.fact(name, text);
     }
     tally.report(report)
 }

@@ -6,7 +6,7 @@
 use super::dumping::fake::{Answer, Asked, Fake, refusal};
 use super::dumping::{at, dump_from};
 use coffer_addon::Error;
-use coffer_addon_elasticsearch::layout::Definition;
+use coffer_addon_elasticsearch::layout::{Definition, Definitions};
 use serde_json::{Value, json};
 
 fn value(definition: &Option<Definition>) -> Value {
@@ -78,7 +78,12 @@ fn others(asked: &Asked) -> Option<Answer> {
         ("POST", "/_watcher/_query/watches") => json!({ "count": 1, "watches": [{ "_id": "w" }] }),
         ("GET", "/_snapshot") => json!({ "nightly": { "type": "fs" } }),
         ("GET", "/_ml/anomaly_detectors") => return Some(Answer::Json(403, refusal("security_exception", "no"))),
-        ("GET", "/_connector") => return Some(Answer::Json(400, json!({ "error": "no handler found for uri" }))),
+        ("GET", "/_ml/datafeeds") => {
+            let reason = "current license is non-compliant for [ml]";
+            return Some(Answer::Json(403, refusal("security_exception", reason)));
+        }
+        ("GET", "/_query_rules") => return Some(Answer::Json(400, json!({ "error": "no handler found for uri" }))),
+        ("GET", "/_connector") => return Some(Answer::Json(500, refusal("illegal_state_exception", "broken"))),
         _ => return None,
     };
     Some(Answer::Json(200, answer))
@@ -93,16 +98,25 @@ async fn what_is_needed_is_dumped_and_what_is_not_kept_is_named() {
     assert_eq!(index.enrich_policies["users"].value().unwrap(), policy);
     let rules = json!({ "synonyms_set": [{ "id": "1", "synonyms": "a => b" }] });
     assert_eq!(index.synonym_sets["my set"].value().unwrap(), rules);
-    assert_eq!(dumped.fact("notKept"), "snapshotRepositories: nightly; transforms: t; watches: w");
+    let unseen = "whatever there is, as the user may not see it";
+    let wanted = format!(
+        "connectors: whatever there is, as the server did not say (status 500); snapshotRepositories: nightly; \
+                 transforms: t; watches: w; anomalyDetectors: {unseen}"
+    );
+    assert_eq!(dumped.fact("notKept"), wanted);
     let names: Vec<&String> = index.not_kept.keys().collect();
-    assert_eq!(names, ["snapshotRepositories", "transforms", "watches"]);
+    assert_eq!(names, ["anomalyDetectors", "connectors", "snapshotRepositories", "transforms", "watches"]);
     let blind = Fake::start(|asked| match asked.is("GET", "/_enrich/policy") {
         true => Some(Answer::Json(403, refusal("security_exception", "monitor_enrich"))),
         false => others(asked),
     })
     .await;
     let blind = dump_from(at(blind.port), "{}").await.expect("dumped");
-    assert!(blind.fact("notKept").starts_with("enrichPolicies: whatever there is"), "{}", blind.fact("notKept"));
+    assert!(
+        blind
+            .fact("notKept")
+            .ends_with("anomalyDetectors, enrichPolicies: whatever there is, as the user may not see it")
+    );
     let without = dump_from(at(fake.port), r#"{"dataOnly": true}"#).await.expect("dumped");
     assert!(without.index().not_kept.is_empty() && without.index().enrich_policies.is_empty());
 }
@@ -127,6 +141,79 @@ async fn what_a_role_hides_is_refused_and_what_a_model_fills_is_named() {
     let dumped = dump_from(at(fake.port), r#"{"allowUnsupported": true}"#).await.expect("dumped");
     assert!(dumped.fact("omitted").contains("role"));
     assert_eq!(dumped.fact("notKept"), "embeddings: orders; inferenceEndpoints: mine");
+}
+
+/// What Fleet sets up: a data stream, and what is behind it.
+fn fleet(asked: &Asked) -> Option<Answer> {
+    let meta = json!({ "managed": true, "managed_by": "fleet" });
+    let of_fleet = |mut value: Value| {
+        value["_meta"] = meta.clone();
+        value
+    };
+    let own = json!({ "template": {}, "_meta": { "managed": true, "description": "installed by x-pack" } });
+    let named = |what: &str, name: &str, value: Value| json!({ "name": name, (what): value });
+    let answer = match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
+        ("GET", "/_data_stream") => {
+            json!({ "data_streams": [{ "name": "logs-x", "timestamp_field": { "name": "@timestamp" },
+            "template": "logs-nginx", "indices": [{ "index_name": "orders" }] }] })
+        }
+        ("GET", "/_index_template") => json!({ "index_templates": [
+            named("index_template", "logs-nginx", of_fleet(json!({ "index_patterns": ["logs-x"], "data_stream": {},
+                "composed_of": ["nginx@package", "logs@mappings", ".fleet_globals-1"] }))),
+            named("index_template", "logs-other", of_fleet(json!({ "index_patterns": ["logs-y"] }))),
+        ] }),
+        ("GET", "/_component_template") => json!({ "component_templates": [
+            named("component_template", "nginx@package", of_fleet(json!({ "template": { "settings": { "index": {
+                "default_pipeline": "logs-nginx-1.0", "lifecycle": { "name": "fleet-logs" } } } } }))),
+            named("component_template", "logs@mappings", own.clone()),
+            named("component_template", ".fleet_globals-1", of_fleet(json!({ "template": {} }))),
+            named("component_template", ".fleet_unused", of_fleet(json!({ "template": {} }))),
+        ] }),
+        ("GET", "/_ingest/pipeline") => json!({
+            "logs-nginx-1.0": of_fleet(json!({ "processors": [{ "pipeline": { "name": "third-party" } }] })),
+            "third-party": of_fleet(json!({ "processors": [] })),
+            "unused": of_fleet(json!({ "processors": [] })),
+        }),
+        ("GET", "/_ilm/policy") => json!({ "fleet-logs": { "policy": { "phases": {}, "_meta": meta } } }),
+        _ => return None,
+    };
+    Some(Answer::Json(200, answer))
+}
+
+#[tokio::test]
+async fn what_somebody_manages_is_dumped_where_a_stream_needs_it_and_named_otherwise() {
+    let fake = Fake::start(fleet).await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    let index = dumped.index();
+    let names = |definitions: &Definitions| definitions.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&index.index_templates), ["logs-nginx"]);
+    // Every server has its own `logs@mappings`.
+    assert_eq!(names(&index.component_templates), [".fleet_globals-1", "nginx@package"]);
+    assert_eq!(names(&index.pipelines), ["logs-nginx-1.0", "third-party"]);
+    assert_eq!(names(&index.policies), ["fleet-logs"]);
+    assert_eq!(dumped.fact("notKept"), "indexTemplates: logs-other; pipelines: unused");
+}
+
+/// An API key with a role of its own is not told what that hides.
+#[tokio::test]
+async fn where_nobody_knows_what_a_role_hides_it_is_said() {
+    let reason = "Cannot retrieve privileges for API keys with assigned role descriptors";
+    let fake = Fake::start(|asked| {
+        asked
+            .is("GET", "/_security/user/_privileges")
+            .then(|| Answer::Json(400, refusal("illegal_argument_exception", reason)))
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    assert!(dumped.fact("hiddenByRoles").starts_with("not known"));
+    // Turned off.
+    let fake = Fake::start(|asked| {
+        let answer = || Answer::Json(400, json!({ "error": "no handler found for uri" }));
+        asked.is("GET", "/_security/user/_privileges").then(answer)
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    assert!(dumped.report.facts.iter().all(|(name, _)| name != "hiddenByRoles"));
 }
 
 /// OpenSearch keeps which policy manages an index beside the index.

@@ -5,7 +5,7 @@
 
 use super::dumping::fake::{Answer, Asked, Fake, found, refusal};
 use super::dumping::{at, dump_from};
-use coffer_addon::Error;
+use coffer_addon::{Ends, Error, testing};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -243,6 +243,66 @@ async fn a_dump_that_is_cancelled_leaves_nothing_behind() {
     assert!(fake.is_clean(), "{:?}", fake.heard());
 }
 
+#[tokio::test]
+async fn an_index_that_stays_open_is_no_success() {
+    let closed = json!([{ "index": "orders", "status": "close", "docs.count": "3", "pri.store.size": "300" }]);
+    let fake = Fake::start(move |asked| {
+        if asked.is("POST", "/orders/_close") {
+            return Some(Answer::Json(403, refusal("security_exception", "may not close")));
+        }
+        asked.is("GET", "/_cat/indices").then(|| Answer::Json(200, closed.clone()))
+    })
+    .await;
+    let outcome = dump_from(at(fake.port), r#"{"openClosed": true}"#).await.map(|dumped| dumped.report);
+    let error = outcome.expect_err("it stays open");
+    assert!(matches!(&error, Error::Denied(text) if text.contains("POST /orders/_close")), "{error}");
+    assert_eq!(fake.count("POST", "/orders/_open"), 1);
+    assert!(fake.is_clean());
+}
+
+#[tokio::test]
+async fn what_cannot_be_refreshed_is_told() {
+    for (answer, says) in [
+        (json!({ "_shards": { "total": 2, "successful": 1, "failed": 1 } }), "orders (1 shards failed)"),
+        (refusal("security_exception", "may not"), "orders (security_exception)"),
+    ] {
+        let status = if answer.get("error").is_some() { 403 } else { 200 };
+        let fake = Fake::start(move |asked| {
+            asked.is("POST", "/orders/_refresh").then(|| Answer::Json(status, answer.clone()))
+        })
+        .await;
+        let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+        assert_eq!(dumped.fact("notRefreshed"), says);
+    }
+}
+
+/// Too many shards for points in time on all of them at once.
+#[tokio::test]
+async fn it_is_said_of_how_many_moments_a_dump_is() {
+    let index = |shards: &str| json!({ "settings": { "index.number_of_shards": shards } });
+    let fake = Fake::start(move |asked| {
+        let name = asked.path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned();
+        let page = |ids: &[u64]| {
+            let mut page = found(ids);
+            page["hits"]["total"]["value"] = 0.into();
+            page
+        };
+        match asked.path.split('?').next() {
+            Some("/_all") => Some(Answer::Json(200, json!({ "a": index("150"), "b": index("100"), "c": index("1") }))),
+            Some("/_search") => Some(Answer::Json(200, page(&[]))),
+            Some(path) if path.ends_with("/_pit") && asked.method == "POST" => {
+                Some(Answer::Json(200, json!({ "id": name, "_shards": { "total": 1, "successful": 1, "failed": 0 } })))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    assert_eq!((dumped.fact("consistency"), dumped.fact("moments")), ("pit", "3"));
+    let fake = Fake::start(|_| None).await;
+    assert_eq!(dump_from(at(fake.port), "{}").await.expect("dumped").fact("moments"), "1");
+}
+
 /// An Elasticsearch without points in time.
 fn old(asked: &Asked) -> Option<Answer> {
     let page = |ids: &[u64], id: &str| {
@@ -314,4 +374,39 @@ async fn a_scroll_that_is_cancelled_is_given_back() {
     let (dumped, ()) = futures::future::join(dumped, stop).await;
     assert!(dumped.is_err());
     assert_eq!(given_back(&fake), [json!(["scroll-0"])]);
+}
+
+/// One index cannot be read while the scroll of another is being opened: the answer, when it comes, is still listened to.
+#[tokio::test]
+async fn what_is_being_opened_while_another_fails_is_given_back() {
+    let arrives = Arc::new(Notify::new());
+    let later = arrives.clone();
+    let fake = Fake::start(move |asked| {
+        let index = json!({ "settings": { "index.number_of_shards": "1" } });
+        let mut page = found(&[]);
+        page["_scroll_id"] = "slow".into();
+        match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
+            ("GET", "/_all") => Some(Answer::Json(200, json!({ "orders": index, "slow": index }))),
+            ("POST", "/slow/_search") => Some(Answer::Later(later.clone(), page)),
+            ("POST", "/_search/scroll") => Some(Answer::Json(500, refusal("exception", "broken"))),
+            _ => old(asked),
+        }
+    })
+    .await;
+    let (outbox, written) = testing::outbox();
+    let ends = Ends { application: at(fake.port), inbox: testing::inbox([]), outbox };
+    let addon = coffer_addon_elasticsearch::addon();
+    let dumped = addon.run(ends, "elasticsearch-dump", r#"{"jobs": 2}"#);
+    let has_failed = || written.borrow().iter().any(|file| file.bytes.is_err());
+    let released = async {
+        while !has_failed() || fake.count("POST", "/slow/_search") == 0 {
+            tokio::task::yield_now().await;
+        }
+        arrives.notify_one();
+    };
+    let (dumped, ()) = futures::future::join(dumped, released).await;
+    assert!(dumped.expect_err("a failure").message().contains("orders"));
+    let mut scrolls = given_back(&fake);
+    scrolls.sort_by_key(Value::to_string);
+    assert_eq!(scrolls, [json!(["scroll-0"]), json!(["slow"])]);
 }

@@ -75,6 +75,8 @@ async fn opensearch_has_its_global_tenant() {
     let fake = Fake::start(|asked| {
         let answer = match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/") => json!({ "version": { "number": "3.8.0", "distribution": "opensearch" } }),
+            ("GET", "/_plugins/_security/authinfo") => json!({ "user_name": "u", "roles": ["all_access"],
+                "tenants": { "global_tenant": true, "team": true, "u": true } }),
             ("GET", "/api/status") => json!({ "version": { "number": "3.8.0" } }),
             ("GET", "/api/opensearch-dashboards/management/saved_objects/_allowed_types") => {
                 json!({ "types": ["dashboard", "config"] })
@@ -92,6 +94,7 @@ async fn opensearch_has_its_global_tenant() {
     let found = dumped.index().dashboards.expect("Dashboards");
     assert_eq!((found.flavour.as_str(), found.spaces.len()), ("OpenSearch Dashboards", 1));
     assert!(found.spaces[0].definition.is_none());
+    assert_eq!(dumped.fact("notKept"), "tenants: team, everybody's private one");
     let asked = fake.heard().into_iter().find(|asked| asked.path.ends_with("_export")).expect("an export");
     assert!(asked.headers.contains("osd-xsrf: true") && asked.headers.contains("securitytenant: global"));
 }
