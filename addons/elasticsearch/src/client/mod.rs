@@ -75,17 +75,9 @@ impl Client {
         }
     }
 
+    /// `&()` is no body.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         json(self.send("POST", path, &Body::json(body)?).await?).await
-    }
-
-    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        json(self.send("PUT", path, &Body::json(body)?).await?).await
-    }
-
-    /// With a body where the server wants one; `&()` is none.
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        json(self.send("DELETE", path, &Body::json(body)?).await?).await
     }
 
     /// The answer to a request that succeeded, its body still to be read.
@@ -171,10 +163,4 @@ pub fn what(method: &str, path: &str) -> String {
 
 fn retry_after(answer: &Response) -> Option<Duration> {
     answer.header("retry-after")?.parse().ok().map(Duration::from_secs)
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        refusal.error("the request")
-    }
 }
