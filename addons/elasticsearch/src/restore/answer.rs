@@ -35,7 +35,7 @@ struct Cause {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     pub indexed: u64,
-    /// There already, by a request whose answer was lost.
+    /// There already, by a request whose answer was lost or was that there is no time.
     pub known: u64,
     /// Places of those that the server had no time for.
     pub again: Vec<usize>,

@@ -30,7 +30,8 @@ pub struct Item {
 pub struct Batch {
     pub bytes: Vec<u8>,
     pub items: Vec<Item>,
-    /// Whether it, or what it was a part of, may have been indexed by a request whose answer was lost.
+    /// Whether it, or what it was a part of, may have been indexed by a request whose answer was lost, or was that there is no
+    /// time.
     pub was_sent: bool,
 }
 

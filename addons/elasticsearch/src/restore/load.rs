@@ -243,7 +243,8 @@ impl<'a> Loader<'a> {
 
     /// Counts what was indexed and tells what was refused; returns what is to be sent again.
     fn take(&self, filling: &Filling, batch: &Batch, outcomes: Outcomes) -> Result<Batch> {
-        let again = batch.only(outcomes.again);
+        // One that it had no time to copy to the replicas may be there all the same.
+        let again = Batch { was_sent: true, ..batch.only(outcomes.again) };
         let count = outcomes.indexed + outcomes.known;
         filling.indexed.set(filling.indexed.get() + count);
         self.tally.add_rows(count);

@@ -106,6 +106,25 @@ async fn a_busy_server_is_asked_again_for_what_it_did_not_take() {
     assert!(matches!(&report, Err(Error::Failed(text)) if text.contains("has 3 documents after 4")), "{report:?}");
 }
 
+/// It had time for the document, and none for its copies.
+#[tokio::test]
+async fn a_document_that_there_was_no_time_for_may_be_there() {
+    let fake = Fake::saying(
+        |asked, number| match number {
+            0 => each(&[201, 503, 201, 504]),
+            1 => each(&[409, 201]),
+            _ => all_well(asked),
+        },
+        |asked| {
+            let count = json!({ "count": 4, "_shards": { "failed": 0 } });
+            asked.is("GET", "/x/_count").then(|| (200, count.to_string()))
+        },
+    )
+    .await;
+    let report = restore(&fake, json!({}), 4).await.expect("restored");
+    assert_eq!(fact(&report, "rows"), "4");
+}
+
 #[tokio::test]
 async fn patience_ends() {
     let fake = Fake::start(|_, _| Some((429, "{}".into()))).await;
