@@ -1,7 +1,7 @@
 //! Requests to Kibana or OpenSearch Dashboards, at an endpoint of its own.
 
 use super::{Body, Client, MAX_ANSWER, Refusal, patiently, what};
-use coffer_addon::http::{Http, Request, Response, segment};
+use coffer_addon::http::{Http, Request, Response, Upload, segment};
 use coffer_addon::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -78,6 +78,11 @@ impl Dashboards {
             self.http.send(request).await.map_err(|error| error.context(&what))
         };
         patiently(&what, exchange).await
+    }
+
+    /// Begins a request whose body is written piece by piece, `first` in front; it is made once.
+    pub fn open(&self, method: &'static str, space: &str, path: &str, content_type: &str, first: &str) -> Upload {
+        self.http.open(self.request(method, space, path).header("content-type", content_type).body(first))
     }
 
     fn request(&self, method: &'static str, space: &str, path: &str) -> Request {
