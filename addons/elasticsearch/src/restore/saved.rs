@@ -1,19 +1,27 @@
 //! Dashboards' saved objects: a file for each space, which its import takes whole. It holds nothing of the search server's but the
-//! names of indices, so a file is imported when it comes.
+//! names of indices, so a file is imported while it comes, line by line.
 
+use super::lines::Lines;
 use super::parameters::Restore;
 use super::unfinished::Unfinished;
 use crate::client::dashboards::{DEFAULT_SPACE, Dashboards};
-use crate::client::{Body, Client};
+use crate::client::{Body, Client, Refusal};
 use crate::layout::{self, Definition, Space};
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Incoming, Result, omitted};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_128;
 
-/// The longest file. By default Kibana takes 25 MiB, and this is held in memory twice.
-const MAX_FILE: usize = 64 << 20;
+/// What a form's content type says. No line of an export begins with its `--`: each is read as JSON before it is sent.
+const FORM: &str = "multipart/form-data; boundary=coffer-saved-objects";
+
+/// In front of a form's only file, and behind it.
+const HEAD: &str = "--coffer-saved-objects\r\nContent-Disposition: form-data; name=\"file\"; filename=\"export.ndjson\"\r\n\
+    Content-Type: application/ndjson\r\n\r\n";
+const TAIL: &str = "\r\n--coffer-saved-objects--\r\n";
+
+/// The longest answer: it names each object.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// Where saved objects go.
 pub struct Saved<'a> {
@@ -133,15 +141,9 @@ impl<'a> Saved<'a> {
 
     /// Imports a space's file; how many objects it has.
     pub async fn import(&self, space: &Space, incoming: &mut Incoming) -> Result<u64> {
-        let bytes = incoming.read_all(MAX_FILE).await?;
-        let count = count(&bytes).context(|| incoming.artifact.name.clone())?;
         let failed = || format!("unable to restore the saved objects of space {}", space.id);
         self.make(space).await.context(failed)?;
-        // Of none there is nothing to import, and the export's details would be taken for an object.
-        if count > 0 {
-            self.send(space, &bytes, count).await.context(failed)?;
-        }
-        Ok(count)
+        self.send(space, incoming).await.context(failed)
     }
 
     async fn make(&self, space: &Space) -> Result<()> {
@@ -149,7 +151,15 @@ impl<'a> Saved<'a> {
         let body = Body::Json(definition.text().into());
         match self.there(space).await? {
             None => {
-                self.dashboards.send("POST", DEFAULT_SPACE, "/api/spaces/space", &body).await?;
+                let path = "/api/spaces/space";
+                if let Err(refusal) = self.dashboards.ask("POST", DEFAULT_SPACE, path, &body).await? {
+                    // It may have been made by an attempt that was answered that there is no time.
+                    let there = if refusal.status == 409 { self.there(space).await? } else { None };
+                    let is_made = there.map(|there| is_same(&there, definition)).transpose()?;
+                    if is_made != Some(true) {
+                        return Err(refusal.error(&format!("{}: POST {path}", self.dashboards.name())));
+                    }
+                }
                 self.unfinished.made(format!("space {}", space.id));
             }
             Some(there) if self.overwrite && !is_same(&there, definition)? => {
@@ -161,16 +171,54 @@ impl<'a> Saved<'a> {
         Ok(())
     }
 
-    async fn send(&self, space: &Space, bytes: &[u8], count: u64) -> Result<()> {
+    /// Sends a file as it comes; how many objects it has. A file that is cut off breaks the request off, so that nothing of it
+    /// is taken.
+    async fn send(&self, space: &Space, incoming: &mut Incoming) -> Result<u64> {
         let path = format!("/api/saved_objects/_import?overwrite={}", self.overwrite);
-        let answer = match self.dashboards.ask("POST", &space.id, &path, &multipart(bytes)).await? {
-            Ok(mut answer) => answer.json::<Answer>(64 << 20).await?,
-            Err(refusal) => {
-                let error = refusal.error(&format!("{}: POST /api/saved_objects/_import", self.dashboards.name()));
-                let remedy = "raise savedObjects.maxImportPayloadBytes and savedObjects.maxImportExportSize in its configuration";
-                return Err(if matches!(refusal.status, 400 | 413) { error.with(remedy) } else { error });
+        let name = incoming.artifact.name.clone();
+        let mut lines = Lines::new(incoming);
+        let mut upload = None;
+        let (mut number, mut count) = (0, 0);
+        while let Some(line) = lines.next().await? {
+            number += 1;
+            let is_object = is_object(line, number).context(|| name.clone())?;
+            // Of none there is nothing to import, and the export's details would be taken for an object.
+            if !is_object && count == 0 {
+                continue;
             }
-        };
+            count += u64::from(is_object);
+            let upload = upload.get_or_insert_with(|| self.dashboards.open("POST", &space.id, &path, FORM, HEAD));
+            if upload.is_refused() {
+                break;
+            }
+            upload.write(line).await?;
+            upload.write(b"\n").await?;
+        }
+        let Some(mut upload) = upload else { return Ok(0) };
+        upload.write(TAIL.as_bytes()).await?;
+        let mut answer = upload.finish().await?;
+        if !answer.is_success() {
+            return Err(self.refused(&Refusal::read(answer).await?));
+        }
+        self.check_taken(space, answer.json(MAX_ANSWER).await?, count)?;
+        Ok(count)
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Error {
+        let error = refusal.error(&format!("{}: POST /api/saved_objects/_import", self.dashboards.name()));
+        match refusal.status {
+            400 | 413 => error.with(
+                "raise savedObjects.maxImportPayloadBytes and savedObjects.maxImportExportSize in its configuration",
+            ),
+            // A second attempt would find what the first has left.
+            status if status >= 500 || refusal.is_busy() => {
+                error.with("some of the objects may be there now: try again with overwrite")
+            }
+            _ => error,
+        }
+    }
+
+    fn check_taken(&self, space: &Space, answer: Answer, count: u64) -> Result<()> {
         if answer.success_count > 0 {
             self.unfinished.made(format!("{} saved objects of space {}", answer.success_count, space.id));
         }
@@ -189,33 +237,11 @@ impl<'a> Saved<'a> {
     }
 }
 
-/// How many objects a file has; all its lines are whole.
-fn count(bytes: &[u8]) -> Result<u64> {
-    let mut count = 0;
-    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let wrong = |_| Error::Corrupt(format!("line {number} is no saved object"));
-        let line: Line = serde_json::from_slice(line).map_err(wrong)?;
-        count += u64::from(line.kind.is_some());
-    }
-    Ok(count)
-}
-
-/// The file as a form has it.
-fn multipart(bytes: &[u8]) -> Body {
-    // Of the contents, so that it is not in them.
-    let boundary = format!("coffer-{:032x}", xxh3_128(bytes));
-    let head = format!(
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"export.ndjson\"\r\n\
-         Content-Type: application/ndjson\r\n\r\n"
-    );
-    let mut body = Vec::with_capacity(bytes.len() + 512);
-    body.extend_from_slice(head.as_bytes());
-    body.extend_from_slice(bytes);
-    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    Body::Other(format!("multipart/form-data; boundary={boundary}"), body)
+/// Whether a line is an object's, and not the export's details; the number is for the error of one that is neither.
+fn is_object(line: &[u8], number: u64) -> Result<bool> {
+    let wrong = |_| Error::Corrupt(format!("line {number} is no saved object"));
+    let line: Line = serde_json::from_slice(line).map_err(wrong)?;
+    Ok(line.kind.is_some())
 }
 
 /// Whether a space is what the dump says, as far as that says it.
@@ -230,9 +256,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_counted_without_the_details() {
-        assert_eq!(count(b"{\"type\":\"a\",\"id\":\"1\"}\n\n{\"exportedCount\":1}\n"), Ok(1));
-        assert!(matches!(count(b"{}\n{"), Err(Error::Corrupt(text)) if text.starts_with("line 2")));
+    fn objects_are_told_from_the_details() {
+        assert_eq!(is_object(b"{\"type\":\"a\",\"id\":\"1\"}", 1), Ok(true));
+        assert_eq!(is_object(b"{\"exportedCount\":1}", 1), Ok(false));
+        for line in [&b"{"[..], b"--coffer-saved-objects", b"{}\r\n--coffer-saved-objects--"] {
+            assert!(matches!(is_object(line, 2), Err(Error::Corrupt(text)) if text.starts_with("line 2")));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A request: `POST`, `/x/_bulk` without its query, and the body.
@@ -16,6 +16,8 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub body: String,
+    /// Whether it said in front how long its body is.
+    pub has_length: bool,
 }
 
 impl Asked {
@@ -169,32 +171,40 @@ fn answer(asked: &Asked, state: &mut State) -> Option<(u16, String)> {
 }
 
 async fn read(stream: &mut TcpStream) -> std::io::Result<Asked> {
-    let mut bytes = Vec::new();
-    let end = loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end;
-        }
-        if stream.read_buf(&mut bytes).await? == 0 {
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+    }
+    let header = |wanted: &str| {
+        let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+        headers.find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned()))
     };
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find_map(|(name, value)| {
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
-        })
-        .unwrap_or_default();
-    while bytes.len() < end + 4 + length {
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+    let mut body = Vec::new();
+    if header("transfer-encoding").is_some() {
+        loop {
+            let mut size = String::new();
+            stream.read_line(&mut size).await?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(|_| std::io::ErrorKind::UnexpectedEof)?;
+            let start = body.len();
+            body.resize(start + size + 2, 0);
+            stream.read_exact(&mut body[start..]).await?;
+            body.truncate(start + size);
+            if size == 0 {
+                break;
+            }
         }
+    } else {
+        body.resize(header("content-length").map_or(0, |length| length.parse().unwrap()), 0);
+        stream.read_exact(&mut body).await?;
     }
     let mut words = head.split_whitespace();
     let method = words.next().unwrap_or_default().to_owned();
     let target = words.next().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let body = String::from_utf8_lossy(&bytes[end + 4..end + 4 + length]).into_owned();
-    Ok(Asked { method, path: path.into(), query: query.into(), body })
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let has_length = header("content-length").is_some();
+    Ok(Asked { method, path: path.into(), query: query.into(), body, has_length })
 }

@@ -84,6 +84,60 @@ async fn what_is_not_taken_is_named() {
     );
 }
 
+/// An import whose answer was that there is no time may have been done; one that is cut off may not.
+#[tokio::test]
+async fn an_import_is_asked_for_once() {
+    let mut spaces = 0;
+    let busy = Fake::with(move |asked: &Asked| {
+        let said = match (asked.method.as_str(), asked.path.as_str()) {
+            ("GET", "/api/status") => json!({ "version": { "number": "9.5.3" } }),
+            ("POST", "/api/spaces/space") => {
+                spaces += 1;
+                return Some((if spaces == 1 { 503 } else { 409 }, "{}".into()));
+            }
+            ("GET", "/api/spaces/space/team") if spaces > 0 => json!({ "id": "team", "name": "Team" }),
+            ("GET", path) if path.starts_with("/api/spaces/space/") => return Some((404, "{}".into())),
+            ("POST", path) if path.ends_with("/_import") => return Some((503, "{}".into())),
+            _ => json!({}),
+        };
+        Some((200, said.to_string()))
+    })
+    .await;
+    let mut files = with_objects();
+    files.remove(2);
+    let failed = restore(&busy, json!({ "savedObjects": true }), files).await.expect_err("busy");
+    assert!(failed.message().contains("was answered 503") && failed.message().contains("overwrite"), "{failed}");
+    let imports = busy.changes().iter().filter(|asked| asked.path.ends_with("/_import")).count();
+    assert_eq!(imports, 1);
+
+    let mut damaged = with_objects();
+    damaged[3] = artifact("saved-objects/team.ndjson", format!("{OBJECT}\n{{"));
+    let kibana = kibana(json!({ "success": true, "successCount": 1 })).await;
+    let failed = restore(&kibana, json!({ "savedObjects": true }), damaged).await;
+    let wanted = "saved-objects/team.ndjson: line 2 is no saved object";
+    assert!(matches!(&failed, Err(Error::Corrupt(text)) if text.contains(wanted)), "{failed:?}");
+    assert!(!kibana.asked().iter().any(|asked| asked.path.ends_with("/_import")), "it came to its end");
+}
+
+/// There may be more of them than fit into a run's memory.
+#[tokio::test]
+async fn they_are_sent_as_they_come() {
+    const COUNT: usize = 4;
+    let object = format!(r#"{{"type":"dashboard","id":"7","attributes":{{"n":"{}"}}}}"#, "x".repeat(1 << 20));
+    let mut files = with_objects();
+    files[3] = artifact("saved-objects/team.ndjson", format!("{object}\n").repeat(COUNT));
+    let counts = files.last_mut().expect("counts");
+    let mut said: Value = serde_json::from_slice(counts.bytes.as_ref().unwrap()).unwrap();
+    said["savedObjects"]["saved-objects/team.ndjson"] = json!(COUNT);
+    *counts = artifact(COUNTS, said.to_string());
+    let kibana = kibana(json!({ "success": true, "successCount": COUNT })).await;
+    let report = restore(&kibana, json!({ "savedObjects": true }), files).await.expect("restored");
+    assert_eq!(fact(&report, "savedObjects"), COUNT.to_string());
+    let import = kibana.changes().pop().expect("an import");
+    assert!(!import.has_length, "it was held until its end");
+    assert_eq!(import.body.lines().filter(|line| *line == object).count(), COUNT);
+}
+
 #[tokio::test]
 async fn they_are_restored_where_asked_for() {
     let kibana = kibana(json!({ "success": true, "successCount": 1 })).await;
