@@ -12,6 +12,8 @@ mod objects;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;
+#[path = "restoring/twice.rs"]
+mod twice;
 
 use coffer_addon::Error;
 use coffer_addon::testing::Written;

@@ -12,6 +12,7 @@
 //! | [`plan`], [`rename`], [`names`], [`settings`] | what of it is restored, and as what |
 //! | [`standing`] | what is in the way |
 //! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
+//! | [`once`] | requests that must not be done twice |
 //! | [`saved`] | Dashboards' saved objects |
 //! | [`rehearsal`], [`compared`] | whether what is deleted can be made again, and is made as the dump has it |
 //! | [`unfinished`] | what of it is put back and told where the restore fails |
@@ -26,6 +27,7 @@ mod indexed;
 mod lines;
 mod load;
 mod names;
+mod once;
 mod parameters;
 mod parts;
 mod plan;

@@ -1,12 +1,13 @@
 //! Data streams. A server makes a stream's indices itself, one after the other, by a template: each is begun when the one before
 //! it is filled, and given what it had in the dump as far as that can be changed.
 
+use super::once;
 use super::plan::{Backing, Plan, Stream};
 use super::settings::{self, Settings};
 use super::target;
 use super::unfinished::Unfinished;
 use crate::catalog;
-use crate::client::{Body, Client, what};
+use crate::client::{Body, Client, Refusal, what};
 use crate::layout::{Definition, Definitions};
 use coffer_addon::http::segment;
 use coffer_addon::parameters::Patterns;
@@ -85,7 +86,8 @@ pub async fn make(client: &Client, stream: &Stream, unfinished: &Unfinished) -> 
     };
     let path = format!("/_data_stream/{}", segment(&stream.target));
     unfinished.stream(stream);
-    let made = client.ask("PUT", &path, &Body::None).await.context(failed)?;
+    let is_made = async |refusal: &Refusal| Ok(once::is_there(refusal));
+    let made = once::ask(client, "PUT", &path, None, is_made).await.context(failed)?;
     made.map(drop).map_err(|refusal| {
         unfinished.refused(&stream.target);
         refusal.error(&what("PUT", &path)).context(failed())
@@ -113,14 +115,23 @@ pub async fn put(client: &Client, stream: &Stream, said: &[(&'static str, Defini
 /// quick to fill where the stream was made for these documents.
 pub async fn begin(client: &Client, stream: &Stream, place: usize, makes: bool) -> Result<()> {
     if place > 0 {
-        let failed = || format!("unable to give the data stream {} another index", stream.target);
-        let path = format!("/{}/_rollover", segment(&stream.target));
-        client.send("POST", &path, &Body::None).await.context(failed)?;
+        roll_over(client, stream, makes.then_some(place)).await?;
     }
     if !makes {
         return Ok(());
     }
-    let Some(index) = indices(client, &stream.target).await?.pop() else {
+    let mut there = indices(client, &stream.target).await?;
+    if there.len() > place + 1 {
+        // They would get each other's settings, and their documents.
+        return Err(Error::Failed(format!(
+            "the data stream {} has {} indices, and should have {} by now: something else rolls it over; keep that away from \
+             it, and try again with overwrite",
+            stream.target,
+            there.len(),
+            place + 1
+        )));
+    }
+    let Some(index) = there.pop() else {
         return Err(Error::Failed(format!("the data stream {} has no index", stream.target)));
     };
     let mut quick = settings::quick(true);
@@ -135,6 +146,19 @@ pub async fn begin(client: &Client, stream: &Stream, place: usize, makes: bool) 
         Some(Backing { made: Some(made), .. }) => map(client, &index, made.mappings.as_ref()).await,
         _ => Ok(()),
     }
+}
+
+/// Gives a stream one index more than it has, which are so many where that is known.
+async fn roll_over(client: &Client, stream: &Stream, there: Option<usize>) -> Result<()> {
+    let failed = || format!("unable to give the data stream {} another index", stream.target);
+    let there = match there {
+        Some(there) => there,
+        None => indices(client, &stream.target).await?.len(),
+    };
+    let path = format!("/{}/_rollover", segment(&stream.target));
+    let is_done = async |_: &Refusal| Ok(indices(client, &stream.target).await?.len() > there);
+    let done = once::ask(client, "POST", &path, None, is_done).await.context(failed)?;
+    done.map(drop).map_err(|refusal| refusal.error(&what("POST", &path)).context(failed()))
 }
 
 /// Fields as they were, where they came from documents and not from the template.

@@ -1,13 +1,14 @@
 //! Indices and data streams on the server: made ready for documents, and made what they were in the dump.
 
 use super::load::Loader;
+use super::once;
 use super::parameters::Restore;
 use super::plan::{Plan, Planned};
 use super::settings::Settings;
 use super::standing::Found;
 use super::streams;
 use super::unfinished::Unfinished;
-use crate::client::{Body, Client, what};
+use crate::client::{Body, Client, Refusal, what};
 use crate::layout::Definition;
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result};
@@ -19,12 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> Result<()> {
     for stream in &found.streams {
         let failed = || format!("unable to delete the data stream {stream}");
-        client.send("DELETE", &format!("/_data_stream/{}", segment(stream)), &Body::None).await.context(failed)?;
+        delete(client, &format!("/_data_stream/{}", segment(stream))).await.context(failed)?;
         unfinished.removed(stream);
     }
     for index in &found.indices {
         let failed = || format!("unable to delete {index}");
-        client.send("DELETE", &format!("/{}", segment(index)), &Body::None).await.context(failed)?;
+        delete(client, &format!("/{}", segment(index))).await.context(failed)?;
         unfinished.removed(index);
     }
     Ok(())
@@ -41,6 +42,14 @@ pub fn definition(index: &Planned) -> Result<Body> {
     Body::json(&Make { settings: index.settings.to_make(), mappings: index.mappings.as_ref() })
 }
 
+/// What is gone meanwhile, by an answer that it had no time, or by others, need not be deleted.
+async fn delete(client: &Client, path: &str) -> Result<()> {
+    match client.ask("DELETE", path, &Body::None).await? {
+        Err(refusal) if refusal.status != 404 => Err(refusal.error(&what("DELETE", path))),
+        _ => Ok(()),
+    }
+}
+
 /// Makes an index that is quick to fill.
 pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &Unfinished) -> Result<()> {
     #[derive(Deserialize)]
@@ -52,13 +61,20 @@ pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &U
         true
     }
     let body = definition(index)?;
+    let body = match &body {
+        Body::Json(bytes) => Some(bytes.as_slice()),
+        _ => None,
+    };
     let failed =
         || format!("unable to make {}; what this server does not know can be left out with omitSettings", index.target);
     // An answer that gets lost may be a good one.
     unfinished.index(index);
     let path = format!("/{}", segment(&index.target));
-    match client.ask("PUT", &path, &body).await.context(failed)? {
-        Ok(mut answer) => {
+    // It was not there when all was looked at.
+    let is_made = async |refusal: &Refusal| Ok(once::is_there(refusal));
+    match once::ask(client, "PUT", &path, body, is_made).await.context(failed)? {
+        Ok(None) => wait_for_shards(client, &index.target).await,
+        Ok(Some(mut answer)) => {
             let Made { shards_acknowledged } = answer.json(1 << 20).await?;
             if shards_acknowledged { Ok(()) } else { wait_for_shards(client, &index.target).await }
         }
