@@ -3,7 +3,8 @@
 use super::names;
 use super::parameters::Restore;
 use super::unfinished::Unfinished;
-use crate::client::{Body, Client, Flavour};
+use super::{once, target};
+use crate::client::{Body, Client, Flavour, Refusal, what};
 use crate::layout::{Definition, Definitions, Index};
 use coffer_addon::http::segment;
 use coffer_addon::{Context as _, Error, Result, omitted};
@@ -105,12 +106,18 @@ impl Kind {
         format!("/{folder}/{}", segment(name))
     }
 
+    /// What the server has of that name, as the dump would have it.
+    async fn find(self, client: &Client, name: &str) -> Result<Option<Value>> {
+        let found: Option<Value> = client.find(&format!("{}{}", self.path(client, name), self.whole())).await?;
+        Ok(found.and_then(|answer| self.there(&answer, name)))
+    }
+
     /// Of a set it shows but some rules unless asked for more, and never more than these.
     fn whole(self) -> &'static str {
         if self == Kind::SynonymSet { "?size=10000" } else { "" }
     }
 
-    /// What the server has of that name, as the dump would have it.
+    /// The same, from an answer.
     fn there(self, answer: &Value, name: &str) -> Option<Value> {
         let listed = |list: &str, item: &str| answer.get(list)?.get(0)?.get(item).cloned();
         match self {
@@ -174,9 +181,7 @@ impl Cluster {
                         continue;
                     }
                     let definition = &renamed(kind, definition, parameters)?;
-                    let path = format!("{}{}", kind.path(client, name), kind.whole());
-                    let found: Option<Value> = client.find(&path).await?;
-                    let found = found.and_then(|answer| kind.there(&answer, name));
+                    let found = kind.find(client, name).await?;
                     let is_same = found.as_ref().is_some_and(|found| is_same(found, definition));
                     if found.is_some() && !is_same && !parameters.overwrite {
                         differing.push(format!("{} {name}", kind.name()));
@@ -227,13 +232,15 @@ async fn put(client: &Client, definitions: &[(Kind, String, Definition)], unfini
             path = replacing(client, &path).await?;
         }
         let failed = || format!("unable to make the {} {name}", kind.name());
-        if *kind == Kind::EnrichPolicy
-            && client.find::<Value>(&path).await?.is_some_and(|found| kind.there(&found, name).is_some())
-        {
+        if *kind == Kind::EnrichPolicy && kind.find(client, name).await?.is_some() {
             // It cannot be put over another.
-            client.send("DELETE", &path, &Body::None).await.context(failed)?;
+            target::delete(client, &path).await.context(failed)?;
         }
-        client.send("PUT", &path, &Body::Json(body.into_bytes())).await.context(failed)?;
+        // Some cannot be put over themselves.
+        let is_put =
+            async |_: &Refusal| Ok(kind.find(client, name).await?.is_some_and(|found| is_same(&found, definition)));
+        let put = once::ask(client, "PUT", &path, Some(body.as_bytes()), is_put).await.context(failed)?;
+        put.map_err(|refusal| refusal.error(&what("PUT", &path)).context(failed()))?;
         if *kind == Kind::EnrichPolicy {
             // What pipelines look things up in.
             client.send("POST", &format!("{path}/_execute"), &Body::None).await.context(failed)?;

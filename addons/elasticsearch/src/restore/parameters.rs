@@ -38,7 +38,7 @@ pub struct Restore {
     pub saved_objects: bool,
     /// Settings of indices that are left out, e.g. `index.lifecycle.*` for a server that does not know them.
     pub omit_settings: Patterns,
-    /// How long a server is waited for that has no time for a request, e.g. `90s` or `5m`.
+    /// How long a server is waited for that has no time for documents, e.g. `90s` or `5m`.
     pub patience: Span,
 }
 

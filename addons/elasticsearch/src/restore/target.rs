@@ -43,7 +43,7 @@ pub fn definition(index: &Planned) -> Result<Body> {
 }
 
 /// What is gone meanwhile, by an answer that it had no time, or by others, need not be deleted.
-async fn delete(client: &Client, path: &str) -> Result<()> {
+pub async fn delete(client: &Client, path: &str) -> Result<()> {
     match client.ask("DELETE", path, &Body::None).await? {
         Err(refusal) if refusal.status != 404 => Err(refusal.error(&what("DELETE", path))),
         _ => Ok(()),

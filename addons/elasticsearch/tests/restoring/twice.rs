@@ -7,11 +7,11 @@ use coffer_addon::Error;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A cluster with the index `x` and the data stream `s`, which does everything that changes those at the first attempt, and says
+/// A cluster with the index `x` and the data stream `s`, and without the policy `e`, which does everything that changes those at the first attempt, and says
 /// that only at the second. `too_many`: something else rolls the stream over.
 async fn late(too_many: bool) -> Fake {
     let mut tried: BTreeMap<String, usize> = BTreeMap::new();
-    let mut indices = 1;
+    let (mut indices, mut policies) = (1, 0);
     Fake::with(move |asked: &Asked| {
         let done = |refused: (u16, &str), first: bool| {
             let body = json!({ "error": { "type": refused.1, "reason": "r" } }).to_string();
@@ -32,6 +32,14 @@ async fn late(too_many: bool) -> Fake {
             ("POST", "/s/_rollover") => {
                 indices += if too_many { 2 } else { 1 };
                 return Some((503, "{}".into()));
+            }
+            ("GET", "/_enrich/policy/e") => match policies {
+                0 => return Some((404, "{}".into())),
+                _ => json!({ "policies": [{ "config": { "match": { "name": "e", "indices": ["x"] } } }] }),
+            },
+            ("PUT", "/_enrich/policy/e") => {
+                policies += 1;
+                return Some((if policies == 1 { 503 } else { 400 }, "{}".into()));
             }
             ("GET", "/_all/_alias") => json!({ "x": { "aliases": {} } }),
             ("GET", "/_data_stream") => {
@@ -54,7 +62,7 @@ async fn late(too_many: bool) -> Fake {
 async fn restored(fake: &Fake) -> Result<(), Error> {
     let files = dump(
         &[("x", json!({})), (".ds-s-7", json!({ "dataStream": "s" })), (".ds-s-8", json!({ "dataStream": "s" }))],
-        json!({ "dataStreams": [{ "name": "s", "template": "t", "timestampField": "@timestamp",
+        json!({ "enrichPolicies": { "e": { "match": { "indices": ["x"] } } }, "dataStreams": [{ "name": "s", "template": "t", "timestampField": "@timestamp",
             "indices": [".ds-s-7", ".ds-s-8"] }] }),
     );
     restore_at(fake.port, r#"{"overwrite": true}"#, files).await.map(drop)
