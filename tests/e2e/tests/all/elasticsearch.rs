@@ -1,5 +1,11 @@
 //! The elasticsearch addon, as a user has it: through the whole host, against Elasticsearch and OpenSearch.
 
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
 use coffer_e2e::Scene;
 use coffer_e2e::manifest::{self, NAMESPACE};
 use coffer_test_servers::cache::run;
@@ -90,8 +96,74 @@ fn a_secured_node_is_copied_into_another() {
     assert_eq!(scene.snapshots(), Vec::<String>::new());
 }
 
+/// A way to a node that stops whoever asks for a page behind the first, until [`Gate::open`].
+struct Gate {
+    port: u16,
+    asked: mpsc::Receiver<()>,
+    is_open: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Gate {
+    fn before(server: &Search) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (asking, asked) = mpsc::channel();
+        let is_open = Arc::new((Mutex::new(false), Condvar::new()));
+        let (gate, node) = (is_open.clone(), server.port());
+        thread::spawn(move || {
+            while let Ok((near, _)) = listener.accept() {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", node)) else { continue };
+                let (asking, gate) = (asking.clone(), gate.clone());
+                let (mut answers, mut answered) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+                thread::spawn(move || {
+                    let _ = io::copy(&mut answers, &mut answered);
+                    let _ = answered.shutdown(Shutdown::Both);
+                });
+                thread::spawn(move || {
+                    let _ = through(near, &far, &asking, &gate);
+                    let _ = far.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Gate { port, asked, is_open }
+    }
+
+    /// Waits until somebody is stopped.
+    fn stops_somebody(&self) {
+        self.asked.recv_timeout(Duration::from_secs(120)).unwrap();
+    }
+
+    fn open(&self) {
+        *self.is_open.0.lock().unwrap() = true;
+        self.is_open.1.notify_all();
+    }
+}
+
+/// What comes from the one goes to the other, but for what asks for a page.
+fn through(
+    mut from: TcpStream,
+    mut to: &TcpStream,
+    asking: &mpsc::Sender<()>,
+    (is_open, opened): &(Mutex<bool>, Condvar),
+) -> io::Result<()> {
+    const PAGE: &[u8] = b"POST /_search/scroll";
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let read = from.read(&mut bytes)?;
+        if read == 0 {
+            return Ok(());
+        }
+        // One is not asked for before the answer to the one before: it begins a piece.
+        if bytes[..read].starts_with(PAGE) {
+            let _ = asking.send(());
+            drop(opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+        }
+        to.write_all(&bytes[..read])?;
+    }
+}
+
 #[test]
-fn a_node_that_is_gone_fails_the_backup_and_leaves_no_snapshot() {
+fn a_node_that_goes_in_the_middle_fails_the_backup_and_leaves_no_snapshot() {
     let mut scene = Scene::search(SearchVersion::Elasticsearch710);
     scene.coffer.apply(&[manifest::configuration(
         "shop",
@@ -101,11 +173,29 @@ fn a_node_that_is_gone_fails_the_backup_and_leaves_no_snapshot() {
         "{openClosed: true, hidden: true}",
         "",
     )]);
+    let gate = Gate::before(&scene.server);
+    let direct = manifest::search_binding("shop", &scene.server);
+    let port = |port: u16| format!("127.0.0.1:{port}");
+    let gated = direct.replace(&port(scene.server.port()), &port(gate.port));
+    assert_ne!(gated, direct);
+    scene.coffer.apply(&[gated]);
+    let session = scene.coffer.ok(&["backup", "shop", "-n", NAMESPACE, "--no-wait"]).trim().to_owned();
+    gate.stops_somebody();
     scene.server.kill9();
-    scene.backup_fails("shop");
+    gate.open();
+    let status = |scene: &Scene<Search>| {
+        scene.coffer.json(&["get", "backupsession", &session, "-n", NAMESPACE])["status"].clone()
+    };
+    scene
+        .coffer
+        .wait_for("ended", |_| ["Succeeded", "Failed"].contains(&status(&scene)["phase"].as_str().unwrap_or("")));
+    let ended = status(&scene);
+    assert_eq!((&ended["phase"], &ended["error"]["class"]), (&"Failed".into(), &"Unavailable".into()), "{ended:#}");
     assert_eq!(scene.snapshots(), Vec::<String>::new());
+    assert!(scene.coffer.serves());
     scene.server.start_again().unwrap();
     scene.coffer.apply(&[manifest::search_binding("shop", &scene.server)]);
+    // What was opened to be read may be open still.
     scene.backs_up();
     let other = other(SearchVersion::Elasticsearch710);
     scene.restores_to(&other);
