@@ -219,6 +219,9 @@ async fn it_describes_itself_as_the_addon_does() {
 async fn everything_goes_out_of_opensearch_and_comes_back_in() {
     let Some(component) = component().await else { return };
     let _one = ONE.lock().await;
+    if !SearchVersion::OpenSearch38.is_at_hand() {
+        return;
+    }
     let server = Search::start(SearchVersion::OpenSearch38, &SearchOptions::default()).expect("a node");
     sample::create(&server, 3000).expect("the sample");
     let files = there_and_back(&component, &server).await;
@@ -232,6 +235,9 @@ async fn everything_goes_out_of_opensearch_and_comes_back_in() {
 async fn a_secured_node_is_served_by_who_may() {
     let Some(component) = component().await else { return };
     let _one = ONE.lock().await;
+    if !SearchVersion::Elasticsearch95Secured.is_at_hand() {
+        return;
+    }
     let server = Search::start(SearchVersion::Elasticsearch95Secured, &SearchOptions::default()).expect("a node");
     sample::create(&server, 1000).expect("the sample");
     let files = there_and_back(&component, &server).await;

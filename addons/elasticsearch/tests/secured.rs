@@ -81,6 +81,9 @@ async fn component(version: SearchVersion) -> Option<Linked> {
         eprintln!("SKIPPED: {}; set COFFER_TEST_ALL_SEARCH=1", version.name());
         return None;
     }
+    if !version.is_at_hand() {
+        return None;
+    }
     coffer_test_components::addon("coffer-addon-elasticsearch").await
 }
 

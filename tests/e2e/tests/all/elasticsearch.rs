@@ -29,6 +29,9 @@ fn must_be_equal(scene: &Scene<Search>, other: &Search) {
 
 #[test]
 fn a_backup_restores_to_an_equal_cluster() {
+    if !SearchVersion::OpenSearch38.is_at_hand() {
+        return;
+    }
     let scene = Scene::search(SearchVersion::OpenSearch38);
     // A closed index cannot be read.
     let error = scene.coffer.fails(&["backup", "shop", "-n", NAMESPACE]);
@@ -76,6 +79,9 @@ fn a_backup_restores_to_an_equal_cluster() {
 
 #[test]
 fn a_secured_node_is_copied_into_another() {
+    if !SearchVersion::Elasticsearch95Secured.is_at_hand() {
+        return;
+    }
     let scene = Scene::search(SearchVersion::Elasticsearch95Secured);
     let other = other(SearchVersion::Elasticsearch95Secured);
     scene.coffer.apply(&Scene::bound("copy", &other));
@@ -164,6 +170,9 @@ fn through(
 
 #[test]
 fn a_node_that_goes_in_the_middle_fails_the_backup_and_leaves_no_snapshot() {
+    if !SearchVersion::Elasticsearch710.is_at_hand() {
+        return;
+    }
     let mut scene = Scene::search(SearchVersion::Elasticsearch710);
     scene.coffer.apply(&[manifest::configuration(
         "shop",
