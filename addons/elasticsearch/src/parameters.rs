@@ -19,7 +19,7 @@ pub struct Dump {
     /// Queries by index or data stream, e.g. `{"orders": "{\"term\": {\"paid\": true}}"}`: only its documents
     /// that match are dumped.
     pub query: BTreeMap<String, String>,
-    /// Hidden indices too, and those whose names begin with a dot; with what else does.
+    /// Hidden indices too, and those whose names begin with a dot; also templates, pipelines and the like whose names do.
     pub hidden: bool,
     /// Opens closed indices for as long as they are read.
     pub open_closed: bool,

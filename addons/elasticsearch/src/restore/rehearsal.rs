@@ -51,6 +51,8 @@ async fn make(client: &Client, index: &Planned, origin: &str) -> Result<()> {
     let path = format!("/{NAME}?wait_for_active_shards=0");
     match client.ask("PUT", &path, &target::definition(index)?).await? {
         Ok(_) => Ok(()),
+        // The server had no time, and made it all the same.
+        Err(refusal) if refusal.kind == "resource_already_exists_exception" => Ok(()),
         // It makes room when it is deleted, which this does not.
         Err(refusal) if refusal.reason.contains("maximum shards open") => Ok(()),
         Err(refusal) => {

@@ -129,6 +129,8 @@ pub async fn check_counts(client: &Client, loader: &Loader<'_>, targets: impl It
     for (target, indexed) in indexed {
         let count = count(client, target).await?;
         if count != indexed {
+            // Documents that were refused say more.
+            loader.problems.check()?;
             return Err(Error::Failed(format!(
                 "{target} has {count} documents after {indexed} were indexed: the dump has a document twice, or something else writes there"
             )));

@@ -242,6 +242,12 @@ impl Head {
             return Err(stranger());
         };
         let length = usize::try_from(length).unwrap_or_default();
+        if opcode == OP_MSG && answers == request && length > MAX_MESSAGE {
+            return Err(Error::Unsupported(format!(
+                "the server's answer has {length} bytes, and nobody takes more than {MAX_MESSAGE}: FerretDB 1 answers so where \
+                 documents are large; leave the collection out with exclude"
+            )));
+        }
         if opcode != OP_MSG || !(HEADER + EMPTY_DOCUMENT..=MAX_MESSAGE).contains(&length) {
             return Err(stranger());
         }
@@ -266,4 +272,23 @@ impl Head {
 
 fn stranger() -> Error {
     Error::Corrupt("the server sent what is no reply of MongoDB's; is it MongoDB 3.6 or later?".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_is_no_strangers() {
+        let head = |length: i32, answers: i32| {
+            let fields = [length, 1, answers, OP_MSG, 0].map(i32::to_le_bytes);
+            let mut bytes = fields.concat();
+            bytes.resize(HEADER, 0);
+            bytes
+        };
+        assert_eq!(Head::read(&head(100, 7), 7), Ok(100 - HEADER));
+        let long = i32::try_from(MAX_MESSAGE).expect("fits") + 1;
+        assert!(matches!(Head::read(&head(long, 7), 7), Err(Error::Unsupported(text)) if text.contains("exclude")));
+        assert!(matches!(Head::read(&head(long, 8), 7), Err(Error::Corrupt(_))));
+    }
 }

@@ -285,6 +285,8 @@ impl<'a> Loader<'a> {
             if count < inserted && (filling.may_shrink || standing::may_shrink(client, filling).await?) {
                 coffer_addon::warn!("{name} has {count} of {inserted} documents: the server removes them by itself");
             } else if count != inserted {
+                // Documents that were refused say more.
+                self.problems.check()?;
                 return Err(Error::Failed(format!(
                     "{name} has {count} documents after {inserted} were inserted: something else writes there"
                 )));
