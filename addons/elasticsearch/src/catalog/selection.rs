@@ -31,6 +31,7 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
         let unmatched = omitted::line(unmatched);
         return Err(Error::InvalidParameter(format!("include: nothing is named like {unmatched}")));
     }
+    let has_excluded = parameters.exclude.iter().next().is_some() && !names.is_empty();
     let unmatched = parameters.exclude.without_match(&names);
     if !unmatched.is_empty() {
         coffer_addon::warn!("exclude: nothing is named like {}", omitted::line(unmatched));
@@ -60,6 +61,9 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
         false => wanted(found.name(), found.hidden),
     };
     let found: Vec<Found> = found.into_iter().filter(|found| is_wanted(found)).collect();
+    if has_excluded && found.is_empty() && streams.is_empty() {
+        return Err(Error::InvalidParameter("exclude: it leaves nothing to dump".into()));
+    }
     for name in parameters.query.keys() {
         let is_there = found.iter().any(|found| found.name() == name);
         if !is_there && !streams.iter().any(|stream| stream.name == *name) {
@@ -108,6 +112,8 @@ mod tests {
         for (wrong, says) in [
             (r#"{"indices": ["x"]}"#, "no data stream x"),
             (r#"{"include": ["x*"]}"#, "x*"),
+            (r#"{"exclude": ["*"]}"#, "exclude: it leaves nothing"),
+            (r#"{"indices": ["a"], "exclude": ["a"]}"#, "exclude: it leaves nothing"),
             (r#"{"query": {"x": "{}"}}"#, "x is dumped"),
         ] {
             assert!(matches!(names(wrong), Err(Error::InvalidParameter(text)) if text.contains(says)), "{wrong}");
