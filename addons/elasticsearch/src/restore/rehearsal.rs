@@ -2,9 +2,8 @@
 
 use super::plan::{Plan, Planned};
 use super::standing::Found;
-use super::target;
-use crate::client::{Body, Client, what};
-use coffer_addon::http::segment;
+use super::{once, target};
+use crate::client::{Client, what};
 use coffer_addon::{Context as _, Error, Result, omitted};
 use serde_json::Value;
 
@@ -14,10 +13,12 @@ const NAME: &str = "coffer-rehearsal-of-a-restore";
 /// Fails when something could not be deleted, or not be made again.
 pub async fn rehearse(client: &Client, plan: &Plan, found: &Found) -> Result<()> {
     check_blocks(client, found).await?;
-    let replaced: Vec<&Planned> = plan.indices.iter().filter(|index| found.indices.contains(&index.target)).collect();
-    for index in replaced {
+    let mut replaced = plan.indices.iter().filter(|index| found.indices.contains(&index.target)).peekable();
+    if replaced.peek().is_some() {
         // A run that was killed may have left it.
         remove(client).await?;
+    }
+    for index in replaced {
         let tried = make(client, index, &plan.origin).await;
         remove(client).await?;
         tried?;
@@ -52,20 +53,18 @@ async fn make(client: &Client, index: &Planned, origin: &str) -> Result<()> {
     match client.ask("PUT", &path, &target::definition(index)?).await? {
         Ok(_) => Ok(()),
         // The server had no time, and made it all the same.
-        Err(refusal) if refusal.kind == "resource_already_exists_exception" => Ok(()),
+        Err(refusal) if once::is_there(&refusal) => Ok(()),
         // It makes room when it is deleted, which this does not.
         Err(refusal) if refusal.reason.contains("maximum shards open") => Ok(()),
         Err(refusal) => {
             let refused = format!("no index was touched, as {} could not be made again", index.target);
             let error = refusal.error(&what("PUT", &path)).context(refused);
             let advice = "what this server does not know can be left out with omitSettings, or the index with exclude";
-            let error = error.with(advice);
-            Err(if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) })
+            Err(target::of(origin, error.with(advice)))
         }
     }
 }
 
 async fn remove(client: &Client) -> Result<()> {
-    let path = format!("/{}?ignore_unavailable=true", segment(NAME));
-    client.send("DELETE", &path, &Body::None).await.map(drop).context(|| "unable to tidy up")
+    target::delete(client, &format!("/{NAME}")).await.context(|| "unable to tidy up")
 }

@@ -81,9 +81,14 @@ pub async fn make(client: &Client, index: &Planned, origin: &str, unfinished: &U
         Err(refusal) => {
             unfinished.refused(&index.target);
             let error = refusal.error(&what("PUT", &path)).context(failed());
-            Err(if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) })
+            Err(of(origin, error))
         }
     }
+}
+
+/// What a server does not know, the dump's did: says which that was, where it is known.
+pub fn of(origin: &str, error: Error) -> Error {
+    if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) }
 }
 
 /// The server has waited half a minute for a node to take them.
