@@ -35,6 +35,7 @@ pub mod budget;
 mod buffer;
 mod connection;
 mod error;
+pub mod hash;
 pub mod host;
 pub mod http;
 mod inbox;

@@ -17,12 +17,11 @@
 //! passes over it). Not in data streams: they take `create` alone, which makes every document's version 1; only one that was
 //! changed in its backing index had another. `_seq_no` and `_primary_term` are the index's own and are not kept.
 
+use coffer_addon::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::fmt;
-use xxhash_rust::xxh3::Xxh3;
 
 /// The index, which a restore needs before all else.
 pub const INDEX: &str = "coffer.json";
@@ -330,6 +329,7 @@ pub struct Count {
     pub documents: u64,
     /// Of their `_source`, as they are in the file.
     pub bytes: u64,
+    /// Of id, routing and `_source`.
     pub hash: Hash,
 }
 
@@ -338,59 +338,25 @@ impl Count {
     pub fn add(&mut self, id: &str, routing: Option<&str>, source: &[u8]) {
         self.documents += 1;
         self.bytes += length(source);
-        self.hash.add(id, routing, source);
+        // Lengths in front: no two documents have the same bytes.
+        self.hash.add_parts(&[
+            &length(id.as_bytes()).to_le_bytes(),
+            id.as_bytes(),
+            &routing.map_or(u64::MAX, |routing| length(routing.as_bytes())).to_le_bytes(),
+            routing.unwrap_or_default().as_bytes(),
+            source,
+        ]);
     }
 
     pub fn merge(&mut self, other: &Count) {
         self.documents += other.documents;
         self.bytes += other.bytes;
-        self.hash.0 = self.hash.0.wrapping_add(other.hash.0);
-    }
-}
-
-/// What documents come to in whatever order: the sum of the XXH3-128 of each, modulo 2^128. Of each the id, the routing and the
-/// bytes of `_source`. It is for accidents; whoever could forge it could not forge the repository's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hash(pub u128);
-
-impl Hash {
-    pub fn add(&mut self, id: &str, routing: Option<&str>, source: &[u8]) {
-        let mut hasher = Xxh3::new();
-        // Lengths in front: no two documents have the same bytes.
-        hasher.update(&length(id.as_bytes()).to_le_bytes());
-        hasher.update(id.as_bytes());
-        let routing_length = routing.map_or(u64::MAX, |routing| length(routing.as_bytes()));
-        hasher.update(&routing_length.to_le_bytes());
-        hasher.update(routing.unwrap_or_default().as_bytes());
-        hasher.update(source);
-        self.0 = self.0.wrapping_add(hasher.digest128());
+        self.hash.merge(other.hash);
     }
 }
 
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-/// 32 hexadecimal digits.
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl Serialize for Hash {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u128::from_str_radix(&text, 16)
-            .map(Hash)
-            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no hash of documents")))
-    }
 }
 
 /// The artifact with an index's documents. Names of indices have no character that a file's cannot have; one that would be taken

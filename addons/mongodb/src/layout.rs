@@ -16,6 +16,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+pub use coffer_addon::hash::Hash;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use std::fmt;
@@ -181,39 +182,6 @@ impl Data {
         self.documents += 1;
         self.bytes += u64::try_from(document.len()).unwrap_or(u64::MAX);
         self.hash.add(document);
-    }
-}
-
-/// What documents come to in whatever order: the sum of the XXH3-128 of each, modulo 2^128. It is for accidents; whoever could
-/// forge it could not forge the repository's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hash(pub u128);
-
-impl Hash {
-    pub fn add(&mut self, document: &[u8]) {
-        self.0 = self.0.wrapping_add(xxhash_rust::xxh3::xxh3_128(document));
-    }
-}
-
-/// 32 hexadecimal digits.
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl Serialize for Hash {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u128::from_str_radix(&text, 16)
-            .map(Hash)
-            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no hash of documents")))
     }
 }
 
