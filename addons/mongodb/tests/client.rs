@@ -57,7 +57,7 @@ async fn replies_that_make_no_sense_are_refused() {
         }
     };
     for (what, at, bytes, words) in [
-        ("longer than any", 0, &[0xff, 0xff, 0xff, 0x7f][..], "nobody takes more than"),
+        ("longer than any", 0, &[0xff, 0xff, 0xff, 0x7f][..], "not one document"),
         ("negative", 0, &[0xff; 4], "is it MongoDB"),
         ("shorter than its header", 0, &[20, 0, 0, 0], "is it MongoDB"),
         ("another's answer", 8, &[9, 9, 9, 0], "replied to request"),

@@ -243,6 +243,23 @@ async fn a_collection_that_is_replaced_behind_the_oplogs_back_is_named() {
     dump(&server, "{}").await.expect("dumped");
 }
 
+/// FerretDB 1 gives 101 documents at once, whatever their length, and all of what such an answer is longer than takes it.
+#[tokio::test]
+async fn large_documents_come_out_of_a_server_that_does_not_limit_its_answers() {
+    let server = Mongodb::start(MongodbVersion::FerretDb1, &MongodbOptions::default()).expect("a server");
+    let length = |id: i32| if id < 300 { 10 } else { 600_000 };
+    let documents = |range: std::ops::Range<i32>| -> Vec<RawDocumentBuf> {
+        range.map(|id| rawdoc! { "_id": id, "text": "x".repeat(length(id)) }).collect()
+    };
+    let all = documents(0..420);
+    let mut client = server.client().unwrap();
+    client.insert("shop", "mixed", &all).expect("inserted");
+    client.insert("shop", "large", &all[300..]).expect("inserted");
+    let dumped = dump(&server, "{}").await.expect("dumped");
+    assert_eq!(dumped.documents("shop/mixed.bson"), sorted(all.clone()));
+    assert_eq!(dumped.documents("shop/large.bson"), sorted(all[300..].to_vec()));
+}
+
 #[tokio::test]
 async fn a_server_that_is_killed_fails_the_dump() {
     let server = Mongodb::start(MongodbVersion::FerretDb1, &MongodbOptions::default()).expect("a server");

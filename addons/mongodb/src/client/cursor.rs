@@ -3,7 +3,7 @@
 
 use super::batch::{self, Batch, Element, Found, LIMIT, Place, corrupt, element};
 use super::{Client, ServerError, is_ok};
-use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::{Error, Result};
 
@@ -16,12 +16,32 @@ pub(super) struct Stream {
     collection: String,
     /// The batch under way.
     batch: Option<Under>,
+    /// How many documents to ask for next; none leaves that to the server.
+    wanted: Option<i32>,
 }
 
 struct Under {
     place: Place,
     /// Bytes of the array that were not consumed.
     left: usize,
+    /// Documents that were taken out of it.
+    taken: usize,
+}
+
+/// How much to ask for at once of a server that gives a number of documents however long they are. It holds its answer as a
+/// whole, several times over: what is longer than its clients take may be more than it has memory for.
+mod paced {
+    /// Two of the longest documents are less than the longest message.
+    pub const LEAST: i32 = 2;
+    /// What the server gives unasked.
+    const MOST: i32 = 101;
+    const BYTES: usize = 4 << 20;
+
+    /// By what the last ones had.
+    pub fn after(documents: usize, bytes: usize) -> i32 {
+        let each = bytes.div_ceil(documents.max(1)).max(1);
+        i32::try_from(BYTES / each).unwrap_or(MOST).clamp(LEAST, MOST)
+    }
 }
 
 /// The documents of a query. Dropped before its end, what is left is passed over by the client's next command.
@@ -63,7 +83,15 @@ impl<'a> Cursor<'a> {
 
 impl Client {
     /// Sends a query, and reads how its answer begins.
-    pub(super) async fn open(&mut self, database: &str, command: RawDocumentBuf) -> Result<Result<(), ServerError>> {
+    pub(super) async fn open(
+        &mut self,
+        database: &str,
+        mut command: RawDocumentBuf,
+    ) -> Result<Result<(), ServerError>> {
+        let is_find = command.iter().next().is_some_and(|first| first.is_ok_and(|(name, _)| name == "find"));
+        if is_find && self.version.has_long_batches() && !matches!(command.get("singleBatch"), Ok(Some(_))) {
+            command.append(cstr!("batchSize"), paced::LEAST);
+        }
         self.send(database, command, None).await?;
         let found = self.begin_batch(None).await?;
         if found.is_err() {
@@ -91,7 +119,8 @@ impl Client {
                     self.wire.take(place.front).await?;
                     let left = place.array;
                     let (id, database, collection) = known.unwrap_or_default();
-                    self.stream = Some(Stream { id, database, collection, batch: Some(Under { place, left }) });
+                    let batch = Some(Under { place, left, taken: 0 });
+                    self.stream = Some(Stream { id, database, collection, batch, wanted: None });
                     return Ok(Ok(()));
                 }
             }
@@ -137,6 +166,7 @@ impl Client {
             if count > 0 {
                 self.wire.hold(size);
                 under.left -= size;
+                under.taken += count;
                 self.count = count;
                 return Ok(true);
             }
@@ -144,6 +174,7 @@ impl Client {
                 None => self.wire.more().await?,
                 Some(Element::Document { front, size }) => {
                     under.left -= front + size;
+                    under.taken += 1;
                     let document = self.wire.take(front + size).await?;
                     if document.last() != Some(&0) {
                         return Err(corrupt());
@@ -177,14 +208,20 @@ impl Client {
         if let Some((database, collection)) = cursor.get_str("ns").ok().and_then(|name| name.split_once('.')) {
             (stream.database, stream.collection) = (database.into(), collection.into());
         }
+        let is_long = self.version.has_long_batches();
+        stream.wanted = is_long.then(|| paced::after(under.taken, under.place.array));
         let kept = (stream.id != 0).then(|| (stream.database.clone(), stream.collection.clone(), stream.id));
         self.open.note_cursor(kept);
         Ok(())
     }
 
     async fn get_more(&mut self) -> Result<()> {
-        let Some(Stream { id, database, collection, .. }) = self.stream.take() else { return Ok(()) };
-        self.send_raw(&database, rawdoc! { "getMore": id, "collection": collection.as_str() }, None).await?;
+        let Some(Stream { id, database, collection, wanted, .. }) = self.stream.take() else { return Ok(()) };
+        let mut command = rawdoc! { "getMore": id, "collection": collection.as_str() };
+        if let Some(wanted) = wanted {
+            command.append(cstr!("batchSize"), wanted);
+        }
+        self.send_raw(&database, command, None).await?;
         match self.begin_batch(Some((id, database, collection))).await? {
             Ok(()) => Ok(()),
             Err(error) => {

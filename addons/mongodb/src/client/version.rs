@@ -45,6 +45,11 @@ impl Version {
         !self.is_ferretdb() && self.is_since(80_300)
     }
 
+    /// Whether its batches have a number of documents, however long they are: FerretDB 1. All others end a batch at 16 MB.
+    pub fn has_long_batches(&self) -> bool {
+        matches!(&self.engine, Engine::FerretDb(version) if version.trim_start_matches('v').starts_with("1."))
+    }
+
     pub fn is_ferretdb(&self) -> bool {
         matches!(self.engine, Engine::FerretDb(_))
     }

@@ -3,8 +3,8 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
-use super::peer::{Command, Say, batch, message, refusal};
-use super::{client, documents};
+use super::peer::{Command, Peer, Say, batch, message, refusal};
+use super::{client, connect, documents};
 use bson::raw::RawDocumentBuf;
 use bson::rawdoc;
 use coffer_addon::{Error, Result};
@@ -79,6 +79,54 @@ async fn documents_of_any_size_come_through_whatever_the_order_of_fields() {
             assert!(came.iter().map(Vec::as_slice).eq(sent.iter().map(|document| document.as_bytes())));
         }
     }
+}
+
+/// As FerretDB 1 answers: it counts documents, not bytes.
+#[tokio::test]
+async fn an_answer_longer_than_a_message_comes_through_in_pieces_and_is_not_held_as_a_whole() {
+    let long = || (0..4).map(|id| rawdoc! { "_id": id, "x": "y".repeat(13 << 20) }).collect::<Vec<_>>();
+    let (mut client, _peer) = client(move |command| {
+        Say::Reply(match command.name.as_str() {
+            "find" => batch("firstBatch", 0, "shop.orders", &long()),
+            _ => rawdoc! { "ok": 1, "x": "y".repeat(48_000_001) },
+        })
+    })
+    .await;
+    let mut query = client.query("shop", rawdoc! { "find": "orders" }).await.expect("a cursor");
+    let mut came = Vec::new();
+    while let Some(document) = query.next().await.expect("a document") {
+        came.push((document.get_i32("_id").expect("an id"), document.as_bytes().len()));
+    }
+    let sent: Vec<_> = long().iter().map(|document| document.as_bytes().len()).collect();
+    assert_eq!(came, (0..).zip(sent).collect::<Vec<_>>());
+    let refused = client.run("shop", rawdoc! { "ping": 1 }).await.map(|_| ());
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains("nobody takes more than")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_counts_documents_is_asked_for_few_while_they_are_large() {
+    let peer = Peer::start(|command| {
+        let large = |n| vec![rawdoc! { "x": "y".repeat(1 << 20) }; n];
+        Some(Say::Reply(match (command.name.as_str(), command.body.get_i32("batchSize").ok()) {
+            ("buildInfo", _) => rawdoc! { "version": "7.0.42", "ferretdbVersion": "v1.24.0", "ok": 1.0 },
+            ("find", Some(2)) => batch("firstBatch", 5, "shop.orders", &documents(0..2)),
+            ("getMore", Some(101)) => batch("nextBatch", 5, "shop.orders", &large(101)),
+            ("getMore", Some(3)) => batch("nextBatch", 0, "shop.orders", &large(1)),
+            ("find" | "getMore", _) => refusal(code::BAD_VALUE, "BadValue", "not as many"),
+            _ => return None,
+        }))
+    })
+    .await;
+    let mut client = connect(&peer.application(&[], &[])).await.expect("connected");
+    let mut query = client.query("shop", rawdoc! { "find": "orders" }).await.expect("a cursor");
+    let mut came = 0;
+    while query.next().await.expect("a document").is_some() {
+        came += 1;
+    }
+    assert_eq!(came, 104);
 }
 
 #[tokio::test]
