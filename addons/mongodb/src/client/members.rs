@@ -109,7 +109,27 @@ impl Members {
                 member.said = Err(Error::InvalidParameter(text));
             }
         }
+        members.check_one()?;
         Ok(members)
+    }
+
+    /// Hosts that do not belong together have documents of their own each: a run would be of whichever answers.
+    fn check_one(&self) -> Result<()> {
+        let answered = || self.all.iter().filter_map(|member| Some((member, member.said.as_ref().ok()?)));
+        let set = |said: &Hello| (said.kind == Kind::Mongos, said.set_name.clone());
+        let mut sets: Vec<_> = answered().map(|(_, said)| set(said)).collect();
+        sets.dedup();
+        let is_alone = answered().any(|(_, said)| said.kind == Kind::Standalone);
+        if sets.len() <= 1 && !(is_alone && self.all.len() > 1) {
+            return Ok(());
+        }
+        let said: Vec<_> =
+            answered().map(|(member, said)| format!("{} is {}", member.endpoint, said.describe())).collect();
+        Err(Error::InvalidParameter(format!(
+            "the hosts of the binding's clientConfig.url have to be members of one replica set, and are not: {}; give each server \
+             a binding of its own, or say with ?replicaSet= whose members are meant",
+            said.join("; ")
+        )))
     }
 
     /// The endpoint to speak to. An error says what each of them said.

@@ -170,6 +170,7 @@ async fn members_are_chosen_by_what_they_say() {
     let arbiter = start(member(&rawdoc! { "arbiterOnly": true })).await;
     let starting = start(member(&rawdoc! {})).await;
     let router = start(hello(&rawdoc! { "msg": "isdbgrid" })).await;
+    let alone = start(hello(&rawdoc! {})).await;
     let other = start(hello(&rawdoc! { "setName": "rs9", "secondary": true, "ismaster": false })).await;
     let port = { std::net::TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("a port").port() };
     let ask = async |endpoints: &[(&str, u16)]| {
@@ -196,7 +197,7 @@ async fn members_are_chosen_by_what_they_say() {
     let members = ask(&all[..8]).await;
     assert_eq!(chosen(&members, ReadPreference::SecondaryPreferred), Ok("primary:1".into()));
     for (most, wanted) in [("1089", "primary:1"), ("1090", "stale:1"), ("-1", "stale:1")] {
-        let application = at(&all[..8], &[], &[("maxStalenessSeconds", most)]);
+        let application = at(&all[..8], &[], &[("replicaSet", "rs0"), ("maxStalenessSeconds", most)]);
         let login = Login::of(&application).expect("a login");
         let members = Members::ask(&application, &login).await.expect("asked");
         let chosen = members.choose(ReadPreference::SecondaryPreferred).expect("one");
@@ -243,6 +244,18 @@ async fn members_are_chosen_by_what_they_say() {
         members.choose(ReadPreference::SecondaryPreferred).map(|member| member.said.clone().map(|said| said.kind)),
         Ok(Ok(Kind::Mongos))
     );
+    // Whichever answered would be taken for all of them.
+    let (one, two, gone) = (("a:1", alone.port), ("b:2", alone.port), ("gone:1", port));
+    for wrong in
+        [&[one, two][..], &[one, gone], &[all[7], one], &[all[7], all[5]], &[all[7], ("router:1", router.port)]]
+    {
+        let application = at(wrong, &[], &[]);
+        let refused = Members::ask(&application, &Login::of(&application).expect("a login")).await;
+        let Err(Error::InvalidParameter(text)) = refused else { panic!("{wrong:?}: {refused:?}") };
+        assert!(text.contains("clientConfig.url") && text.contains(&format!("{} is", wrong[0].0)), "{text}");
+    }
+    let members = ask(&[one, all[7]]).await;
+    assert_eq!(chosen(&members, ReadPreference::Primary), Ok("primary:1".into()));
 
     // A secondary answers those only who ask for it.
     for (peer, is_asked) in [(&fresh, true), (&primary, false), (&router, false)] {
