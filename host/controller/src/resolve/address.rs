@@ -50,6 +50,9 @@ pub(crate) struct Address {
 
 impl Address {
     pub(crate) fn of(spec: &AppBindingSpec, namespace: &str) -> Result<Self> {
+        if spec.type_ == MONGODB {
+            spec.client_config.url.as_deref().map_or(Ok(()), check_mongodb)?;
+        }
         let mut address = Self::of_client_config(&spec.client_config, namespace)?;
         if spec.type_ == MONGODB {
             address.endpoints.extend(replica_set_members(&spec.parameters.0)?);
@@ -97,11 +100,6 @@ impl Address {
             Error::refused(FailureClass::Invalid, format!("spec.clientConfig.url {what}"))
                 .hint("write it like postgresql://db.example:5432/shop")
         };
-        if text.starts_with("mongodb+srv:") {
-            let error =
-                Error::refused(FailureClass::Invalid, "spec.clientConfig.url has its hosts in DNS records (SRV)");
-            return Err(error.hint("name the hosts: mongodb://a.example:27017,b.example:27017/?replicaSet=rs0"));
-        }
         let (mut endpoints, mut found) = (Vec::new(), None);
         for url in split_hosts(text) {
             let url = Url::parse(&url).map_err(|error| refuse(format!("is no URL: {error}")))?;
@@ -116,6 +114,18 @@ impl Address {
         endpoints.insert(0, first);
         Ok(Self { endpoints, parameters: found.unwrap_or_default() })
     }
+}
+
+/// Another scheme is another server's: its port would be guessed, and that server asked what no MongoDB is asked.
+fn check_mongodb(url: &str) -> Result<()> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let what = match scheme.as_deref() {
+        Some(MONGODB) => return Ok(()),
+        Some("mongodb+srv") => "has its hosts in DNS records (SRV)",
+        _ => "is of another scheme than mongodb://",
+    };
+    Err(Error::refused(FailureClass::Invalid, format!("spec.clientConfig.url {what}"))
+        .hint("name the hosts: mongodb://a.example:27017,b.example:27017/?replicaSet=rs0"))
 }
 
 /// One URL for each host of one with several (`mongodb://a:1,b:2/db`), which are no URL by the standard. No other addon
@@ -266,12 +276,32 @@ mod tests {
             "hunter2",
             "mongodb://user:hunter2@a,,b/",
             "mongodb://user:hunter2@a:1,b:no/",
-            "mongodb+srv://user:hunter2@db.example/",
             "postgresql://user:hunter2@a,b/db",
             "postgresql://user:hunter2@a:1,b:2/db",
         ] {
             let failure = Address::of_url(url).err().unwrap().into_failure();
             assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_mongodb_is_of_its_scheme() {
+        let of = |url: &str| {
+            let spec = json!({ "type": "mongodb", "clientConfig": { "url": url } });
+            Address::of(&serde_json::from_value(spec).unwrap(), "demo").map_err(Error::into_failure)
+        };
+        assert!(of("mongodb://a:1,b/?replicaSet=rs0").is_ok());
+        for url in [
+            "http://user:hunter2@a:27017/",
+            "postgresql://user:hunter2@a:27017/shop",
+            "mongodb+srv://user:hunter2@db.example/",
+            "hunter2@a:27017",
+            "hunter2",
+        ] {
+            let failure = of(url).err().unwrap();
+            let text = format!("{} {}", failure.message, failure.hint.unwrap());
+            assert!(text.contains("spec.clientConfig.url") && text.contains("mongodb://a.example"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
         }
     }
 
