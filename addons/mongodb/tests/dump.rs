@@ -187,6 +187,40 @@ async fn parameters_choose_what_is_dumped() {
     }
 }
 
+/// Whatever documents there are, and whatever else the filter says.
+#[tokio::test]
+async fn a_filter_that_the_server_does_not_take_is_refused_before_documents_are_read() {
+    let ferret1 = Mongodb::start(MongodbVersion::FerretDb1, &MongodbOptions::default()).expect("a server");
+    for server in [server(), &ferret1] {
+        let database = name();
+        for collection in ["a", "b"] {
+            server.client().unwrap().insert(&database, collection, &[rawdoc! { "_id": 1, "n": 1 }]).expect("inserted");
+        }
+        let query = |filter: &str| {
+            let filters = serde_json::json!({ format!("{database}.b"): filter });
+            format!(r#"{{"databases": ["{database}"], "query": {filters}, "jobs": 1}}"#)
+        };
+        for wrong in [
+            r#"{"none": {"$nope": 1}}"#,
+            r#"{"n": 7, "$or": [{"_id": {"$gt": 0}}, {"none": {"$lt": 1, "$nope": 1}}]}"#,
+            r#"{"n": 7, "_id": {"$regex": "("}}"#,
+        ] {
+            let read = std::rc::Rc::new(std::cell::Cell::new(false));
+            let reads = read.clone();
+            let dumped = dump_before(server, &query(wrong), &["find\0\u{2}\0\0\0a\0"], move || reads.set(true)).await;
+            match dumped.map(|dumped| dumped.report) {
+                Err(Error::InvalidParameter(text)) => {
+                    assert!(text.contains(&format!("the server does not take that of {database}.b")), "{text}");
+                }
+                other => panic!("{wrong}: {other:?}"),
+            }
+            assert!(!read.get(), "{wrong}");
+        }
+        let right = query(r#"{"n": {"$gte": 0, "$not": {"$gt": 7}}, "$or": [{"_id": 7}, {"_id": {"$in": [1]}}]}"#);
+        assert_eq!(dump(server, &right).await.expect("dumped").fact("rows"), "2");
+    }
+}
+
 #[tokio::test]
 async fn a_collection_that_goes_away_is_named() {
     let (server, database) = (server(), name());

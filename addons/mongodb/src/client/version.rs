@@ -47,6 +47,15 @@ impl Version {
 
     /// Whether its batches have a number of documents, however long they are: FerretDB 1. All others end a batch at 16 MB.
     pub fn has_long_batches(&self) -> bool {
+        self.is_ferretdb_1()
+    }
+
+    /// Whether it looks at a filter's conditions only with a document in its hand, and not at those behind one that is not met.
+    pub fn has_lazy_filters(&self) -> bool {
+        self.is_ferretdb_1()
+    }
+
+    fn is_ferretdb_1(&self) -> bool {
         matches!(&self.engine, Engine::FerretDb(version) if version.trim_start_matches('v').starts_with("1."))
     }
 

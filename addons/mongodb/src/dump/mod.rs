@@ -6,11 +6,13 @@
 //! | [`documents`] | collections read into their files |
 //! | [`counts`] | whether all of them were |
 //! | [`splitting`] | large collections cut into ranges |
+//! | [`filters`] | which documents of a collection are meant |
 //! | [`oplog`] | what was written meanwhile |
 //! | [`sessions`] | what keeps cursors alive |
 
 mod counts;
 mod documents;
+mod filters;
 mod oplog;
 mod point;
 mod sessions;
@@ -21,22 +23,21 @@ use crate::catalog::{self, Found, Selection};
 use crate::client::{Client, Engine, Login, Members, end_left, members, stoppable};
 use crate::layout::{self, Consistency, Data, FORMAT, Hash, INDEX, Index, Kind, MAX_INDEX, PRELUDE, Server, Timestamp};
 use crate::parameters::{self, Dump};
-use crate::restore::extjson::Json;
-use bson::raw::RawDocumentBuf;
 use coffer_addon::work::{Queue, Tally};
 use coffer_addon::{Application, Error, Outbox, Report, Result};
 use counts::{Counts, During};
 use documents::{Documents, File, has_documents};
+use filters::Filters;
 use futures::future::try_join_all;
 use point::Plan;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use unlogged::Unlogged;
 
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
     if parameters.data_only && parameters.schema_only {
         return Err(Error::InvalidParameter("dataOnly and schemaOnly leave nothing to dump; set one of them".into()));
     }
-    let filters = filters(&parameters)?;
+    let filters = Filters::parse(&parameters.query)?;
     let login = Login::of(&application)?;
     let run = Run { application: &application, login: &login, outbox: &outbox, filters };
     stoppable(&application, &login, run.run(parameters)).await
@@ -57,8 +58,7 @@ struct Run<'a> {
     application: &'a Application,
     login: &'a Login,
     outbox: &'a Outbox,
-    /// By namespace.
-    filters: BTreeMap<String, RawDocumentBuf>,
+    filters: Filters,
 }
 
 impl Run<'_> {
@@ -82,7 +82,7 @@ impl Run<'_> {
         let unlogged = Unlogged::look(&mut leader, &parameters).await?;
         let mut plan = point::plan(&mut leader, &parameters, filtered.as_deref()).await?;
         let Catalog { selection, mut found, snapshot } = self.catalog(&mut leader, &parameters, &mut plan).await?;
-        self.check_filters(&found)?;
+        self.filters.check(&mut leader, &found).await?;
         // Of a view there is nothing but its definition.
         found.retain(|found| !parameters.data_only || has_documents(found));
         let users = if parameters.users_and_roles { catalog::users_and_roles(&mut leader).await? } else { Vec::new() };
@@ -272,43 +272,8 @@ impl Run<'_> {
             _ => found.name.clone(),
         };
         let name = layout::data_name(&found.database, &name);
-        has_documents(found).then(|| File::new(found, name, self.filters.get(&found.namespace())))
+        has_documents(found).then(|| File::new(found, name, self.filters.of(&found.namespace())))
     }
-
-    /// A filter for a collection that is not dumped is mistyped.
-    fn check_filters(&self, found: &[Found]) -> Result<()> {
-        for name in self.filters.keys() {
-            match found.iter().find(|found| found.namespace() == *name).map(|found| found.kind) {
-                Some(Kind::Collection) => {}
-                Some(Kind::View) => {
-                    return Err(Error::InvalidParameter(format!("query: {name} is a view, which has no documents")));
-                }
-                Some(Kind::Timeseries) => {
-                    return Err(Error::InvalidParameter(format!(
-                        "query: {name} is a time series, whose documents are dumped as the buckets they are kept in; dump it whole"
-                    )));
-                }
-                None => {
-                    return Err(Error::InvalidParameter(format!("query: no collection {name} is dumped")));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn filters(parameters: &Dump) -> Result<BTreeMap<String, RawDocumentBuf>> {
-    let filter = |(name, text): (&String, &String)| {
-        let filter = Json::parse(text.as_bytes()).and_then(|json| json.document());
-        let filter = filter.map_err(|error| {
-            Error::InvalidParameter(format!(
-                "query: that of {name} is no document in extended JSON: {}",
-                error.message()
-            ))
-        })?;
-        Ok((name.clone(), filter))
-    };
-    parameters.query.iter().map(filter).collect()
 }
 
 /// Collections whose documents the server does not read from a snapshot.

@@ -252,6 +252,22 @@ async fn the_members_of_a_replica_set_may_be_named_by_parameters() {
     }
 }
 
+/// One like MongoDB that has no `explain`.
+#[tokio::test]
+async fn a_server_that_cannot_say_beforehand_whether_it_takes_a_filter_is_asked_with_it() {
+    let fake = || Fake::new("7.0.2", standalone()).with("shop", Collection::new("orders", numbered(10)));
+    let parameters = r#"{"query": {"shop.orders": "{\"a\": 1}"}}"#;
+    for code in [59, 115] {
+        let none = fake().instead(move |name, _| (name == "explain").then(|| refusal(code, "No", "no such command")));
+        dump(&none, parameters).await.expect("dumped");
+    }
+    let busy = fake().instead(|name, _| (name == "explain").then(|| refusal(91, "ShutdownInProgress", "going")));
+    match dump(&busy, parameters).await.map(|dumped| dumped.report) {
+        Err(Error::Unavailable(text)) => assert!(text.contains("shop.orders"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_router_is_refused() {
     let mut hello = standalone();
