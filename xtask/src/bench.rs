@@ -70,7 +70,7 @@ fn compare(kind: Kind, options: &Options, programs: &Programs, target: &Path) ->
     let application = Application::start(kind, options.size)?;
     let size = application.size()?;
     say(format_args!("{} on {}", megabytes(size), kind.name()));
-    let server = application.process_id();
+    let servers = application.process_ids();
 
     let [mut backup, mut restic_backup, mut restore, mut restic_restore] =
         [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
@@ -88,7 +88,7 @@ fn compare(kind: Kind, options: &Options, programs: &Programs, target: &Path) ->
         let ours = |arguments: &[&str]| {
             let mut command = Command::new(programs.coffer);
             command.arg("--data-dir").arg(&place.data).args(arguments);
-            measure::worker(&mut command, serve.id(), server)
+            measure::worker(&mut command, serve.id(), &servers)
         };
 
         run_command(restic_on(programs.restic, &theirs).arg("init"))?;
@@ -128,7 +128,7 @@ fn pipeline(application: &Application, restic: &Path, repository: &Path, script:
     shell.env("PATH", format!("{}:{restic_folder}:{path}", programs.display()));
     shell.env("RESTIC_REPOSITORY", repository).env("RESTIC_PASSWORD", REPOSITORY_PASSWORD);
     shell.args(["-o", "pipefail", "-c", script]);
-    measure::command(&mut shell, application.process_id())
+    measure::command(&mut shell, &application.process_ids())
 }
 
 fn best(costs: &[Cost]) -> Cost {

@@ -25,10 +25,10 @@ pub struct Cost {
     pub memory: u64,
 }
 
-/// Runs a command with all that it starts.
-pub fn command(command: &mut Command, server: u32) -> Result<Cost> {
+/// Runs a command with all that it starts. `servers` are the processes of the database server, each with those below it.
+pub fn command(command: &mut Command, servers: &[u32]) -> Result<Cost> {
     let own = std::process::id();
-    let (mine, theirs) = (of_children(own), of_tree(server));
+    let (mine, theirs) = (of_children(own), of_all(servers));
     let start = Instant::now();
     let done = AtomicBool::new(false);
     let (result, memory) = std::thread::scope(|scope| {
@@ -38,7 +38,7 @@ pub fn command(command: &mut Command, server: u32) -> Result<Cost> {
             let mut peaks = BTreeMap::new();
             while !done.load(Ordering::Relaxed) {
                 // The database server may be a child of ours as well; its new backends are not the work's.
-                let theirs = tree(server);
+                let theirs: Vec<u32> = servers.iter().flat_map(|server| tree(*server)).collect();
                 let is_new = |process: &u32| !old.contains(process) && !theirs.contains(process);
                 for process in tree(own).into_iter().filter(is_new) {
                     peaks.insert(process, peak(process).max(peaks.get(&process).copied().unwrap_or(0)));
@@ -53,19 +53,23 @@ pub fn command(command: &mut Command, server: u32) -> Result<Cost> {
     });
     result?;
     let wall = start.elapsed().as_secs_f64();
-    Ok(Cost { wall, cpu: of_children(own) - mine, server: of_tree(server) - theirs, memory })
+    Ok(Cost { wall, cpu: of_children(own) - mine, server: of_all(servers) - theirs, memory })
 }
 
 /// Runs a command that makes the process `worker` work: what both cost, and the worker's peak since it started.
-pub fn worker(command_: &mut Command, worker: u32, server: u32) -> Result<Cost> {
+pub fn worker(command_: &mut Command, worker: u32, servers: &[u32]) -> Result<Cost> {
     let before = of_tree(worker);
-    let client = command(command_, server)?;
+    let client = command(command_, servers)?;
     Ok(Cost { cpu: client.cpu + of_tree(worker) - before, memory: client.memory + peak(worker), ..client })
 }
 
 /// Processor seconds of a process, its living children and those it has waited for.
 fn of_tree(process: u32) -> f64 {
     tree(process).into_iter().map(|process| ticks(process, 13..17)).sum::<u64>() as f64 / TICKS
+}
+
+fn of_all(processes: &[u32]) -> f64 {
+    processes.iter().map(|process| of_tree(*process)).sum()
 }
 
 /// Processor seconds of the children that a process has waited for.
@@ -112,8 +116,19 @@ mod tests {
     fn a_busy_child_is_measured() {
         let mut busy = Command::new("sh");
         busy.args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 0.1"]);
-        let cost = command(&mut busy, u32::MAX).unwrap();
+        let cost = command(&mut busy, &[]).unwrap();
         assert!(cost.cpu > 0.0 && cost.wall > 0.1, "{cost:?}");
         assert!(cost.memory > 100_000, "{cost:?}");
+    }
+
+    /// The PostgreSQL below FerretDB once passed for 600 MB of ours.
+    #[test]
+    fn what_a_server_starts_meanwhile_is_not_counted() {
+        let mut server = Command::new("sh").args(["-c", "while sleep 0.05; do :; done"]).spawn().unwrap();
+        let costs = [&[][..], &[server.id()]].map(|servers| command(Command::new("sleep").arg("0.5"), servers));
+        server.kill().unwrap();
+        server.wait().unwrap();
+        let [all, own] = costs.map(|cost| cost.unwrap().memory);
+        assert!(own < all, "{own} of {all}");
     }
 }

@@ -134,14 +134,15 @@ impl Application {
         Ok(size.lines().last().and_then(|size| size.parse().ok()).unwrap_or(0))
     }
 
-    pub fn process_id(&self) -> u32 {
+    /// All that the server runs as: what it costs is not the backup's.
+    pub fn process_ids(&self) -> Vec<u32> {
         let process = match self {
             Self::Postgres(server) => server.process_id(),
             Self::Mysql(server) => server.process_id(),
-            Self::Mongodb(server) => server.process_id(),
+            Self::Mongodb(server) => return server.process_ids(),
             Self::Search(server) => server.process_id(),
         };
-        process.unwrap_or_default()
+        process.into_iter().collect()
     }
 
     pub fn binding(&self) -> Binding<'_> {

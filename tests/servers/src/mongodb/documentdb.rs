@@ -67,6 +67,10 @@ impl Documentdb {
         &self.folder
     }
 
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

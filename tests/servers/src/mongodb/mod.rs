@@ -213,6 +213,12 @@ impl Mongodb {
         self.process.as_ref().map(Process::id)
     }
 
+    /// Its own and, where it keeps its data in one, that of its PostgreSQL.
+    pub fn process_ids(&self) -> Vec<u32> {
+        let below = self.documentdb.as_ref().and_then(Documentdb::process_id);
+        self.process_id().into_iter().chain(below).collect()
+    }
+
     /// [`Self::USER`] unless the server is somebody's own.
     pub fn user(&self) -> &str {
         self.login.as_ref().map_or(Self::USER, |login| &login.user)
