@@ -50,6 +50,11 @@ pub fn search_binding(name: &str, server: &Search) -> String {
     }
 }
 
+/// An AppBinding for addons that connect to nothing.
+pub fn unbound(name: &str) -> String {
+    of("AppBinding", name, "  type: none\n  clientConfig: {url: \"tcp://127.0.0.1:9\", tlsMode: Disable}")
+}
+
 fn application(name: &str, kind: &str, url: &str, authority: Option<&Authority>) -> String {
     let tls = match authority {
         None => "    tlsMode: Disable\n".to_owned(),
@@ -109,7 +114,16 @@ pub fn configuration(name: &str, target: &str, repository: &str, task: &str, par
 
 /// A Function of the test guests, cluster-wide: a source, whatever else it does.
 pub fn function(name: &str, entry: &str, more: &str) -> String {
-    let spec = format!("  addon: test-guests\n  entry: {entry}\n  role: source\n  capabilities: [outbox]\n{more}");
+    guest(name, entry, "source", &format!("  capabilities: [outbox]\n{more}"))
+}
+
+/// The same as a sink.
+pub fn sink(name: &str, entry: &str) -> String {
+    guest(name, entry, "sink", "  parameters: {type: object}\n  capabilities: [inbox]\n")
+}
+
+fn guest(name: &str, entry: &str, role: &str, more: &str) -> String {
+    let spec = format!("  addon: test-guests\n  entry: {entry}\n  role: {role}\n{more}");
     format!("apiVersion: coffer.dev/v1alpha1\nkind: Function\nmetadata: {{name: {name}}}\nspec:\n{spec}")
 }
 

@@ -10,5 +10,6 @@ mod elasticsearch;
 mod faults;
 mod input;
 mod main_job;
+mod memory;
 mod mongodb;
 mod mysql;
