@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::Holder;
+
 /// Why the server could not be opened or could not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the control-plane database {} is in use by another process: stop that `coffer serve`, or choose another --data-dir", path.display())]
-    Locked { path: PathBuf },
+    #[error("the control-plane database {} is in use by {}: stop that `coffer serve`, or choose another --data-dir", path.display(), named(.holder.as_ref()))]
+    Locked { path: PathBuf, holder: Option<Holder> },
     #[error("{} is not a control-plane database of Coffer ({reason}): move it away, or choose another --data-dir", path.display())]
     Foreign { path: PathBuf, reason: String },
     #[error("the control-plane database {} is damaged ({reason}): restore it from a copy, or move it away and apply the manifests again", path.display())]
@@ -42,4 +44,8 @@ pub enum Error {
     Kind { kind: String, reason: String },
     #[error("{} is not a PEM private key: delete it and a new one is made at the next start", path.display())]
     Key { path: PathBuf, source: rcgen::Error },
+}
+
+fn named(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), Holder::to_string)
 }

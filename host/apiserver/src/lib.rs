@@ -23,6 +23,7 @@ mod delete;
 mod discovery;
 mod error;
 mod fields;
+mod holder;
 mod jsonpath;
 mod list;
 mod listen;
@@ -49,10 +50,18 @@ mod watch;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 pub use error::Error;
+pub use holder::Holder;
 pub use listen::Listening;
 pub use modules::{MAX_MODULE_BYTES, ModuleError, ModuleSource, ModuleStore};
+
+const DATABASE: &str = "control.redb";
+/// How often a database is tried that another process has open.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The embedded control plane over one data folder. Cheap to clone; the database closes with the last clone, client
 /// and [`Listening`].
@@ -72,7 +81,38 @@ impl Server {
     pub fn open(data_dir: impl AsRef<Path>) -> Result<Server, Error> {
         let data_dir = data_dir.as_ref().to_path_buf();
         private::data_dir(&data_dir)?;
-        let store = store::Store::open(&data_dir.join("control.redb"))?;
+        let store = store::Store::open(&data_dir.join(DATABASE))?;
+        Self::over(store, data_dir)
+    }
+
+    /// The same, but while another process has the folder open it waits, for at most so long. `waits` is told at its beginning,
+    /// with the error that it would have ended with.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_within(
+        data_dir: impl AsRef<Path>,
+        patience: Duration,
+        waits: impl FnOnce(&Error),
+    ) -> Result<Server, Error> {
+        let data_dir = data_dir.as_ref().to_path_buf();
+        private::data_dir(&data_dir)?;
+        let (until, mut waits) = (Instant::now() + patience, Some(waits));
+        let store = loop {
+            match store::Store::open(&data_dir.join(DATABASE)) {
+                Err(error @ Error::Locked { .. }) if Instant::now() < until => {
+                    if let Some(waits) = waits.take() {
+                        waits(&error);
+                    }
+                    sleep(LOOK).await;
+                }
+                opened => break opened?,
+            }
+        };
+        Self::over(store, data_dir)
+    }
+
+    fn over(store: store::Store, data_dir: PathBuf) -> Result<Server, Error> {
         let registry = registry::Registry::open(store, coffer_api::kinds())?;
         Ok(Server { registry: Arc::new(registry), modules: ModuleStore::open(&data_dir)?, data_dir })
     }

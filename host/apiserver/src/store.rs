@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::status::{Result, Status};
 use crate::txn::{Staged, Txn};
-use crate::{Error, private};
+use crate::{Error, Holder, private};
 
 /// (plural.group, namespace or "", name) → the object as JSON.
 const OBJECTS: TableDefinition<(&str, &str, &str), &[u8]> = TableDefinition::new("objects");
@@ -345,7 +345,7 @@ fn load(database: &Database, path: &Path) -> std::result::Result<State, Error> {
 
 fn explain_open(path: &Path, error: DatabaseError) -> Error {
     match error {
-        DatabaseError::DatabaseAlreadyOpen => Error::Locked { path: path.into() },
+        DatabaseError::DatabaseAlreadyOpen => Error::Locked { holder: Holder::of(path), path: path.into() },
         DatabaseError::UpgradeRequired(version) => {
             Error::Foreign { path: path.into(), reason: format!("redb file format {version}") }
         }

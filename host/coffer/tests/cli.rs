@@ -1,7 +1,7 @@
 //! What the command line says, word for word, where no server is needed to say it.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 /// Runs `coffer` in an empty folder with nothing in its environment; returns exit code, stdout and stderr.
@@ -98,4 +98,24 @@ fn a_file_that_is_no_component_is_no_addon() {
     std::fs::write(file.path(), "a poem").unwrap();
     let said = coffer(&["addon", "inspect", file.path().to_str().unwrap()], "");
     assert!(said.starts_with("exit 1\nerror: ") && said.contains("not a WebAssembly component"), "{said}");
+}
+
+/// As one finds it that is started right after a `kill -9` of another.
+#[test]
+fn a_server_waits_until_the_one_before_has_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let before = coffer_apiserver::Server::open(&data).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+    command.args(["serve", "--data-dir"]).arg(&data).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut serve = command.spawn().unwrap();
+    let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waits = lines.next().unwrap_or_default();
+    drop(before);
+    let listens = lines.next().unwrap_or_default();
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    let named = format!("control.redb is in use by process {} (", std::process::id());
+    assert!(waits.starts_with("waiting for up to ") && waits.contains(&named), "{waits}");
+    assert!(listens.starts_with("listening on "), "{listens}");
 }

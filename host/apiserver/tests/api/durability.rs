@@ -42,7 +42,8 @@ async fn kill_9_loses_nothing_acknowledged() {
         }
         if acknowledged.len() == 20 {
             // The file is taken while it lives.
-            assert!(matches!(Server::open(dir.path()), Err(Error::Locked { .. })));
+            let Err(Error::Locked { holder, .. }) = Server::open(dir.path()) else { panic!("it could be opened") };
+            assert_eq!(holder.unwrap().process, child.0.id());
             break;
         }
     }

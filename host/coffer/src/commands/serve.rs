@@ -11,11 +11,17 @@ use coffer_runtime::{Runtime, RuntimeOptions};
 use kube::config::Kubeconfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 // What may be uploaded is what can be run.
 const _: () = assert!(coffer_apiserver::MAX_MODULE_BYTES == coffer_runtime::COMPONENT_BYTES as u64);
+
+/// How long a server before us may take to let go of the data folder: the kernel closes the files of one that was killed after
+/// whoever killed it went on, and later still when it was writing to a slow disk. One that is well never lets go, and whoever
+/// started a second one by mistake should not wait for long to be told.
+const LET_GO: Duration = Duration::from_secs(8);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +51,14 @@ pub async fn run(global: &Global, args: ServeArgs, printer: Printer) -> Result<(
     let mut terminate = signal(SignalKind::terminate()).or_fail(|| "unable to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).or_fail(|| "unable to listen for SIGINT")?;
 
-    let server = Server::open(&data_dir.0).or_fail(|| "unable to start")?;
+    let opened = tokio::select! {
+        opened = Server::open_within(&data_dir.0, LET_GO, |error| {
+            printer.note(format_args!("waiting for up to {} s: {error}", LET_GO.as_secs()));
+        }) => opened,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let server = opened.or_fail(|| "unable to start")?;
     let runtime = Runtime::new(RuntimeOptions { cache: data_dir.cache() }).or_fail(|| "unable to start")?;
     // The controllers first: a client that is served must not see a server which does not act.
     let stop = CancellationToken::new();
