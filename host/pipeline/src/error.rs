@@ -1,6 +1,6 @@
 //! Why a run failed: whose fault, which step, repository or artifact, and what to do about it.
 
-use coffer_api::{Failure, FailureClass};
+use coffer_api::{Failure, FailureClass, Role};
 use coffer_runtime::{Class, RunError};
 
 use crate::{failure::failure, manifest::MANIFEST_PATH};
@@ -14,6 +14,8 @@ pub enum Error {
     Step {
         /// The step.
         step: String,
+        /// What it reads and writes.
+        role: Role,
         /// What the runtime says.
         source: RunError,
     },
@@ -77,6 +79,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A snapshot of a Coffer that is newer than this one.
+    #[error("snapshot {snapshot} was made by a later Coffer: its {MANIFEST_PATH} has format {format}")]
+    LaterManifest {
+        /// The snapshot's short id.
+        snapshot: String,
+        /// What its manifest says.
+        format: u32,
+    },
     /// A restore from nothing.
     #[error("snapshot {snapshot} holds no file")]
     Empty {
@@ -130,6 +140,7 @@ impl Error {
                 FailureClass::Failed
             }
             Self::Damaged { .. } | Self::Manifest { .. } => FailureClass::Corrupt,
+            Self::LaterManifest { .. } => FailureClass::Unsupported,
             Self::Empty { .. } => FailureClass::NotFound,
             Self::Timeout(_) => FailureClass::Timeout,
             Self::Cancelled => FailureClass::Cancelled,
@@ -141,13 +152,15 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Step { source, .. } if source.has_remedy => return None,
-            Self::Step { source, .. } => hint_of_run(source.class)?,
+            Self::Step { source, role, .. } => hint_of_run(source.class, *role)?,
             Self::Store { source, .. } | Self::Read { source, .. } => return failure(source).hint,
             Self::Timeout(_) => "if the work really needs longer, raise the timeout of the session",
             Self::Partly { source, .. } => return source.hint(),
             Self::Damaged { .. } | Self::Manifest { .. } => {
-                "restore another snapshot, and run `restic check --read-data` on the repository"
+                "the repository gave back what it was given, so `restic check` finds nothing: the snapshot was changed after \
+                 its backup, as `restic rewrite` does, or badly made; restore another one"
             }
+            Self::LaterManifest { .. } => "restore it with the Coffer that made it, or a newer one",
             Self::Nothing { .. } => {
                 "there may be nothing to back up; if there is, this is a fault of the addon: report it to its author"
             }
@@ -195,7 +208,7 @@ fn class_of_run(class: Class) -> FailureClass {
 }
 
 /// What to do about a step's failure whose message does not say it.
-fn hint_of_run(class: Class) -> Option<&'static str> {
+fn hint_of_run(class: Class, role: Role) -> Option<&'static str> {
     Some(match class {
         Class::Unavailable => "check that the application is up and that the address in its AppBinding is right",
         // Only the application knows which of the two it was, and the message is in its words.
@@ -210,9 +223,12 @@ fn hint_of_run(class: Class) -> Option<&'static str> {
             "if the work really needs longer, raise the step's timeout in the Task; of a Task that an addon brought, make \
              a copy for it"
         }
-        Class::Corrupt => {
-            "what the addon read is damaged or cut short: look at where it comes from, or take another snapshot"
+        // What comes out of a repository was checked before the addon saw it.
+        Class::Corrupt if matches!(role, Role::Sink | Role::Transform) => {
+            "what was stored was read back unchanged, so the repository is not damaged: use the Task that belongs to the one \
+             that wrote it, or another snapshot"
         }
+        Class::Corrupt => "what the application answered is damaged or cut short: look into its log, then run it again",
         Class::Trap | Class::OpenArtifacts => {
             "this is a fault of the addon: report it to its author with the message above"
         }
@@ -235,19 +251,29 @@ pub(crate) fn shown(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn step(class: Class, has_remedy: bool) -> Error {
+    fn step(class: Class, role: Role, has_remedy: bool) -> Error {
         let (addon, function) = ("a 1".to_owned(), "f".to_owned());
         let source = RunError { class, addon, function, message: "no".to_owned(), has_remedy };
-        Error::Step { step: "s".to_owned(), source }
+        Error::Step { step: "s".to_owned(), role, source }
     }
 
     #[test]
     fn a_message_with_its_remedy_gets_no_hint() {
-        let denied = step(Class::Denied, false).hint().unwrap();
+        let denied = step(Class::Denied, Role::Source, false).hint().unwrap();
         assert!(denied.contains("if the login was refused") && denied.contains("Secret"), "{denied}");
         assert!(denied.contains("if it was accepted, grant"), "a missing privilege is not in the Secret: {denied}");
-        assert_eq!(step(Class::Denied, true).hint(), None);
-        assert!(step(Class::Idle, false).hint().unwrap().contains("spec.limits.idle"));
+        assert_eq!(step(Class::Denied, Role::Source, true).hint(), None);
+        assert!(step(Class::Idle, Role::Source, false).hint().unwrap().contains("spec.limits.idle"));
+    }
+
+    #[test]
+    fn what_an_addon_refuses_is_no_damage_of_the_repository() {
+        for (role, word) in
+            [(Role::Sink, "not damaged"), (Role::Transform, "not damaged"), (Role::Source, "application")]
+        {
+            let hint = step(Class::Corrupt, role, false).hint().unwrap();
+            assert!(hint.contains(word) && !hint.contains("restic"), "{role}: {hint}");
+        }
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
         if manifest.format > FORMAT {
-            return Err(unusable(format!("it has format {}, written by a later Coffer", manifest.format)));
+            return Err(Error::LaterManifest { snapshot: short, format: manifest.format });
         }
         Ok(Some(manifest))
     }

@@ -8,7 +8,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 
 use crate::{
     crypto::Key,
-    error::{Error, Result},
+    error::{Error, Part, Result},
     id::Id,
     limits,
     store::OpenStore,
@@ -39,6 +39,18 @@ impl FileKind {
         match self {
             Self::Pack => self.folder().join(name.chars().take(2).collect::<String>()).join(name),
             _ => self.folder().join(name),
+        }
+    }
+}
+
+impl From<FileKind> for Part {
+    fn from(kind: FileKind) -> Self {
+        match kind {
+            FileKind::Index => Self::Index,
+            FileKind::Key => Self::Key,
+            FileKind::Lock => Self::Lock,
+            FileKind::Pack => Self::Data,
+            FileKind::Snapshot => Self::Snapshot,
         }
     }
 }
@@ -89,7 +101,7 @@ impl Backend {
     /// The body of a file, after its hash and its MAC were checked.
     pub(crate) async fn load(&self, kind: FileKind, id: &Id) -> Result<Vec<u8>> {
         let sealed = read(&*self.store.objects, kind, id).await?;
-        self.key.open(&sealed).map_err(|error| Error::corrupt(describe(kind, id), error))
+        self.key.open(&sealed).map_err(|error| Error::corrupt(kind, describe(kind, id), error))
     }
 
     pub(crate) async fn list(&self, kind: FileKind) -> Result<Vec<Id>> {
@@ -117,11 +129,11 @@ pub(crate) async fn read(store: &dyn ObjectStore, kind: FileKind, id: &Id) -> Re
     let unreadable = || Error::store("read", describe(kind, id));
     let object = store.get(&kind.path(id)).await.map_err(unreadable())?;
     if object.meta.size > limits::FILE_MAX {
-        return Err(Error::corrupt(describe(kind, id), "it is larger than any such file may be"));
+        return Err(Error::corrupt(kind, describe(kind, id), "it is larger than any such file may be"));
     }
     let bytes = object.bytes().await.map_err(unreadable())?;
     if Id::of(&bytes) != *id {
-        return Err(Error::corrupt(describe(kind, id), "its content does not match its name"));
+        return Err(Error::corrupt(kind, describe(kind, id), "its content does not match its name"));
     }
     Ok(bytes)
 }

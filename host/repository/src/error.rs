@@ -1,9 +1,16 @@
 //! What can go wrong with a repository. Four ways of not having one are four variants, for only [`Error::Absent`] may lead to
 //! making one. No message holds a secret.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    sync::Arc,
+};
 
 use crate::lock::Holder;
+
+/// What `object_store` calls its folders in errors.
+pub(crate) const FOLDER: &str = "LocalFileSystem";
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -17,8 +24,8 @@ pub enum Error {
     #[error("unable to reach {store}")]
     Unreachable { store: String, source: object_store::Error },
     /// At the first contact or later: a key may be allowed to read and not to write.
-    #[error("not allowed to {action} {object}: check the credentials and their permissions")]
-    Denied { action: &'static str, object: String, source: object_store::Error },
+    #[error("not allowed to {action} {object}: {refusal}")]
+    Denied { action: &'static str, object: String, refusal: Refusal, source: object_store::Error },
     #[error("{store} holds no restic repository: {reason}")]
     NotARepository { store: String, reason: String },
     #[error(
@@ -33,7 +40,7 @@ pub enum Error {
     #[error("unable to {action} {object}")]
     Store { action: &'static str, object: String, source: object_store::Error },
     #[error("{object} is damaged: {reason}")]
-    Corrupt { object: String, reason: String },
+    Corrupt { part: Part, object: String, reason: String },
 
     #[error(
         "the repository is locked exclusively by {0}; wait until it ends, or, if it is dead, remove its lock with `restic unlock`"
@@ -61,25 +68,58 @@ pub enum Error {
     Internal(String),
 }
 
+/// Who does not let us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A server that asks for credentials.
+    Credentials,
+    /// A folder's or a file's mode.
+    Permissions,
+    /// A file system that nobody may write to.
+    ReadOnly,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Credentials => "the credentials or their permissions are not enough",
+            Self::Permissions => "the user that Coffer runs as lacks the permission",
+            Self::ReadOnly => "its file system is mounted read-only",
+        })
+    }
+}
+
+/// What of a repository is damaged: each needs another remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Packs, and the blobs and trees in them.
+    Data,
+    Index,
+    Snapshot,
+    Key,
+    Config,
+    Lock,
+}
+
 impl Error {
-    pub(crate) fn corrupt(object: impl ToString, reason: impl ToString) -> Self {
-        Self::Corrupt { object: object.to_string(), reason: reason.to_string() }
+    pub(crate) fn corrupt(part: impl Into<Part>, object: impl ToString, reason: impl ToString) -> Self {
+        Self::Corrupt { part: part.into(), object: object.to_string(), reason: reason.to_string() }
     }
 
     /// Of the first contact with a store.
     pub(crate) fn contact(store: impl ToString) -> impl FnOnce(object_store::Error) -> Self {
         let store = store.to_string();
-        move |source| match is_denied(&source) {
-            true => Self::Denied { action: "access", object: store, source },
-            false => Self::Unreachable { store, source },
+        move |source| match refusal(&source) {
+            Some(refusal) => Self::Denied { action: "access", object: store, refusal, source },
+            None => Self::Unreachable { store, source },
         }
     }
 
     pub(crate) fn store(action: &'static str, object: impl ToString) -> impl FnOnce(object_store::Error) -> Self {
         let object = object.to_string();
-        move |source| match is_denied(&source) {
-            true => Self::Denied { action, object, source },
-            false => Self::Store { action, object, source },
+        move |source| match refusal(&source) {
+            Some(refusal) => Self::Denied { action, object, refusal, source },
+            None => Self::Store { action, object, source },
         }
     }
 
@@ -93,6 +133,16 @@ impl Error {
             }
             Self::Locked(_) | Self::LockLost(_) => true,
             Self::Failed(cause) => cause.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a folder that could not be reached, rather than a server.
+    #[must_use]
+    pub fn is_of_folder(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } | Self::Store { source, .. } => is_of_folder(source),
+            Self::Failed(cause) => cause.is_of_folder(),
             _ => false,
         }
     }
@@ -119,14 +169,24 @@ fn causes<'a>(
     std::iter::successors(error.source(), |cause| cause.source())
 }
 
-/// The refusals of a folder, and of a bucket to be listed, have no name in `object_store`: they lie among the causes.
-fn is_denied(error: &object_store::Error) -> bool {
-    use std::io::{self, ErrorKind};
-    matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. })
-        || matches!(http_status(error), Some(401 | 403))
-        || causes(error)
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .any(|cause| matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem))
+/// The refusals of a folder, and of a bucket to be listed, have no name in `object_store`: they lie among the causes. A firewall
+/// may refuse a connection in the words of a file system; that is no refusal of the storage.
+fn refusal(error: &object_store::Error) -> Option<Refusal> {
+    if is_of_folder(error) {
+        let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+        return causes.find_map(|cause| match cause.kind() {
+            ErrorKind::PermissionDenied => Some(Refusal::Permissions),
+            ErrorKind::ReadOnlyFilesystem => Some(Refusal::ReadOnly),
+            _ => None,
+        });
+    }
+    let denied =
+        matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
+    (denied || matches!(http_status(error), Some(401 | 403))).then_some(Refusal::Credentials)
+}
+
+fn is_of_folder(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::Generic { store: FOLDER, .. })
 }
 
 /// `object_store` keeps the type private that has it; the tests on a real server notice when its words change.
@@ -135,4 +195,21 @@ fn http_status(error: &object_store::Error) -> Option<u16> {
         let message = cause.to_string();
         message.strip_prefix("Server returned non-2xx status code: ")?.get(..3)?.parse().ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_refuses_is_told_apart() {
+        let error =
+            |store, kind: ErrorKind| object_store::Error::Generic { store, source: io::Error::from(kind).into() };
+        assert_eq!(refusal(&error(FOLDER, ErrorKind::PermissionDenied)), Some(Refusal::Permissions));
+        assert_eq!(refusal(&error(FOLDER, ErrorKind::ReadOnlyFilesystem)), Some(Refusal::ReadOnly));
+        assert_eq!(refusal(&error(FOLDER, ErrorKind::StorageFull)), None);
+        assert_eq!(refusal(&error("S3", ErrorKind::PermissionDenied)), None, "a firewall, not a storage");
+        let denied = object_store::Error::PermissionDenied { path: "a".to_owned(), source: "403".into() };
+        assert_eq!(refusal(&denied), Some(Refusal::Credentials));
+    }
 }

@@ -44,7 +44,7 @@ mod tree;
 mod work;
 mod write;
 
-pub use error::{Error, Result, chain};
+pub use error::{Error, Part, Refusal, Result, chain};
 pub use id::Id;
 pub use lock::{Holder, Lock};
 pub use read::FileEntry;

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     backend::{Backend, FileKind, describe},
     codec,
-    error::{Error, Result},
+    error::{Error, Part, Result},
     health::Health,
     id::Id,
     identity, limits,
@@ -166,7 +166,7 @@ async fn heed_others(backend: &Backend) -> Result<()> {
             Ok(body) => body,
             // Released since it was listed.
             Err(Error::Store { source: object_store::Error::NotFound { .. }, .. }) => continue,
-            Err(Error::Corrupt { object, reason }) => return Err(unreadable(object, reason)),
+            Err(Error::Corrupt { object, reason, .. }) => return Err(unreadable(object, reason)),
             Err(error) => return Err(error),
         };
         let lock: LockFile =
@@ -185,6 +185,7 @@ async fn heed_others(backend: &Backend) -> Result<()> {
 /// It may be an exclusive one, so it can not be ignored.
 fn unreadable(object: String, reason: String) -> Error {
     Error::Corrupt {
+        part: Part::Lock,
         object,
         reason: format!("{reason}; when nothing else uses the repository, `restic unlock --remove-all` removes it"),
     }

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     backend::{Backend, FileKind, describe},
-    error::{Error, Result},
+    error::{Error, Part, Result},
     id::Id,
     index::{Index, Location},
     limits,
@@ -40,15 +40,17 @@ impl Repository {
         while let Some((prefix, id, depth)) = pending.pop() {
             let name = || format!("tree {}", id.short());
             if depth > limits::TREE_DEPTH {
-                return Err(Error::corrupt(name(), "it is nested too deep"));
+                return Err(Error::corrupt(Part::Data, name(), "it is nested too deep"));
             }
             let bytes = self.load_blob(&index, BlobKind::Tree, id).await?;
-            let tree: StoredTree = serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(name(), error))?;
+            let tree: StoredTree =
+                serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(Part::Data, name(), error))?;
             for node in tree.nodes {
-                let path = format!("{prefix}/{}", node.name().map_err(|reason| Error::corrupt(name(), reason))?);
+                let path =
+                    format!("{prefix}/{}", node.name().map_err(|reason| Error::corrupt(Part::Data, name(), reason))?);
                 match (node.kind.as_str(), node.subtree) {
                     ("dir", Some(subtree)) => pending.push((path, subtree, depth + 1)),
-                    ("dir", None) => return Err(Error::corrupt(name(), format!("{path} has no subtree"))),
+                    ("dir", None) => return Err(Error::corrupt(Part::Data, name(), format!("{path} has no subtree"))),
                     ("file", _) => files.push(entry(&index, path, node.size, node.content.unwrap_or_default())?),
                     // Links, devices, sockets: nothing that has bytes.
                     _ => {}
@@ -100,13 +102,17 @@ fn entry(index: &Index, path: String, size: u64, content: Vec<Id>) -> Result<Fil
     }
     // rustic leaves the size of streams at 0.
     if size != total && size != 0 {
-        return Err(Error::corrupt(path, format!("it should have {size} bytes, and its blobs have {total}")));
+        return Err(Error::corrupt(
+            Part::Data,
+            path,
+            format!("it should have {size} bytes, and its blobs have {total}"),
+        ));
     }
     Ok(FileEntry { path, size: total, content: content.into() })
 }
 
 fn find(index: &Index, kind: BlobKind, id: &Id) -> Result<Location> {
-    index.find(kind, id).ok_or_else(|| Error::corrupt(format!("blob {}", id.short()), "no index knows it"))
+    index.find(kind, id).ok_or_else(|| Error::corrupt(Part::Data, format!("blob {}", id.short()), "no index knows it"))
 }
 
 /// Blobs of one pack that are fetched together.
@@ -183,15 +189,15 @@ async fn fetch(backend: Arc<Backend>, span: Span) -> Result<Vec<Bytes>> {
     let Span { pack, range, blobs, .. } = span;
     let sealed = match backend.store.objects.get_range(&FileKind::Pack.path(&pack), range.clone()).await {
         Ok(bytes) if bytes.len() as u64 == range.end - range.start => bytes,
-        Ok(_) => return Err(Error::corrupt(describe(FileKind::Pack, &pack), "it is too short")),
+        Ok(_) => return Err(Error::corrupt(Part::Data, describe(FileKind::Pack, &pack), "it is too short")),
         // The index says that it must be there.
         Err(object_store::Error::NotFound { .. }) => {
-            return Err(Error::corrupt(describe(FileKind::Pack, &pack), "it is missing"));
+            return Err(Error::corrupt(Part::Data, describe(FileKind::Pack, &pack), "it is missing"));
         }
         // Stores differ in how they refuse a range beyond the end.
         Err(error) => match backend.store.objects.head(&FileKind::Pack.path(&pack)).await {
             Ok(object) if object.size < range.end => {
-                return Err(Error::corrupt(describe(FileKind::Pack, &pack), "it is too short"));
+                return Err(Error::corrupt(Part::Data, describe(FileKind::Pack, &pack), "it is too short"));
             }
             _ => return Err(Error::store("read", describe(FileKind::Pack, &pack))(error)),
         },
@@ -199,7 +205,11 @@ async fn fetch(backend: Arc<Backend>, span: Span) -> Result<Vec<Bytes>> {
     on_core(move |scratch| {
         let open = |(id, location): (Id, Location)| {
             let damaged = |reason: &dyn std::fmt::Display| {
-                Error::corrupt(format!("blob {} in {}", id.short(), describe(FileKind::Pack, &pack)), reason)
+                Error::corrupt(
+                    Part::Data,
+                    format!("blob {} in {}", id.short(), describe(FileKind::Pack, &pack)),
+                    reason,
+                )
             };
             let start = (u64::from(location.offset) - range.start) as usize;
             let bytes = sealed.get(start..start + location.length as usize).unwrap_or_default();

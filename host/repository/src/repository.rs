@@ -13,7 +13,7 @@ use crate::{
     chunker::GearTable,
     codec,
     crypto::Key,
-    error::{Error, Result},
+    error::{Error, Part, Result},
     health::Health,
     id::Id,
     index::Index,
@@ -103,7 +103,7 @@ impl Repository {
         for id in keys.iter().take(limits::KEYS_TRIED) {
             let file = match backend::read(&*store.objects, FileKind::Key, id).await {
                 Ok(bytes) => serde_json::from_slice::<KeyFile>(&bytes)
-                    .map_err(|error| Error::corrupt(describe(FileKind::Key, id), error)),
+                    .map_err(|error| Error::corrupt(Part::Key, describe(FileKind::Key, id), error)),
                 Err(error) => Err(error),
             };
             let password = password.clone();
@@ -121,11 +121,11 @@ impl Repository {
                         opened_config = Some((key, config));
                         break;
                     }
-                    Err(error) => damaged = Some(Error::corrupt("the config", error)),
+                    Err(error) => damaged = Some(Error::corrupt(Part::Config, "the config", error)),
                 },
                 Err(Refusal::WrongPassword) => {}
                 Err(Refusal::Malformed(reason)) => {
-                    damaged = Some(Error::corrupt(describe(FileKind::Key, id), reason));
+                    damaged = Some(Error::corrupt(Part::Key, describe(FileKind::Key, id), reason));
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Repository {
             });
         };
         let config: ConfigFile =
-            serde_json::from_slice(&config).map_err(|error| Error::corrupt("the config", error))?;
+            serde_json::from_slice(&config).map_err(|error| Error::corrupt(Part::Config, "the config", error))?;
         if config.version != 2 {
             return Err(Error::Version { store: store.name, version: config.version });
         }
@@ -217,8 +217,8 @@ impl Repository {
 
     async fn load_snapshot(&self, id: Id) -> Result<Snapshot> {
         let body = self.backend.load(FileKind::Snapshot, &id).await?;
-        let file: SnapshotFile =
-            codec::decode_file(&body).map_err(|error| Error::corrupt(describe(FileKind::Snapshot, &id), error))?;
+        let file: SnapshotFile = codec::decode_file(&body)
+            .map_err(|error| Error::corrupt(Part::Snapshot, describe(FileKind::Snapshot, &id), error))?;
         Ok(file.named(id))
     }
 
@@ -232,8 +232,10 @@ impl Repository {
                 async move {
                     let body = backend.load(FileKind::Index, &id).await?;
                     let decode = move || codec::decode_file(&body);
-                    on_core(move |_| decode().map_err(|error| Error::corrupt(describe(FileKind::Index, &id), error)))
-                        .await
+                    on_core(move |_| {
+                        decode().map_err(|error| Error::corrupt(Part::Index, describe(FileKind::Index, &id), error))
+                    })
+                    .await
                 }
             });
             let index =

@@ -21,7 +21,7 @@ use object_store::{
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, FOLDER, Result},
     limits,
 };
 
@@ -155,7 +155,7 @@ fn folder_exists(path: &Path) -> io::Result<bool> {
 
 fn refused(store: &str) -> impl FnOnce(io::Error) -> Error {
     let contact = Error::contact(store);
-    |error| contact(object_store::Error::Generic { store: "LocalFileSystem", source: error.into() })
+    |error| contact(object_store::Error::Generic { store: FOLDER, source: error.into() })
 }
 
 impl From<Arc<dyn ObjectStore>> for Store {

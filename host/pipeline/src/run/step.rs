@@ -89,7 +89,7 @@ impl Job {
             }
             Err(source) => {
                 let stopped = source.class == Class::Cancelled;
-                let error = Error::Step { step: step.name.clone(), source };
+                let error = Error::Step { step: step.name.clone(), role: step.role, source };
                 let failure = match attempt.failure().filter(|_| stopped) {
                     Some(cause) => Failure::new(FailureClass::Cancelled, format!("stopped: {cause}")),
                     None => error.failure(),

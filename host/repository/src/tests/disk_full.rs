@@ -7,7 +7,7 @@ use super::{
     fault_store::{Fault, FaultStore},
     listed_and_complete, new_repository, noise, open, password,
 };
-use crate::{Error, Repository, StoreConfig, open_store};
+use crate::{Error, Refusal, Repository, StoreConfig, open_store};
 
 fn files() -> Files {
     Files::from([("/a.dat".into(), noise(60 << 20, 1)), ("/b.dat".into(), noise(3 << 20, 2))])
@@ -69,7 +69,10 @@ async fn a_full_disk_lists_nothing_and_works_again_with_room() {
     // Nobody but root may do this, and it holds for root too.
     assert!(mount("remount,ro", disk.0.path()));
     let error = backup(&repository, &files()).await.unwrap_err();
-    assert!(matches!(cause(&error), Error::Denied { .. }) && !error.is_transient(), "{error:?}");
+    assert!(
+        matches!(cause(&error), Error::Denied { refusal: Refusal::ReadOnly, .. }) && !error.is_transient(),
+        "{error:?}"
+    );
     assert!(error.chain().to_lowercase().contains("read-only"), "{}", error.chain());
     assert!(matches!(opened.check().await, Err(Error::Denied { .. })), "{:?}", opened.check().await);
     let below = open_store(&StoreConfig::Local { path: disk.0.path().join("below") }).unwrap();

@@ -5,7 +5,7 @@ use std::io::Write;
 use coffer_test_servers::S3;
 
 use super::{CHEAP, Files, backup, cause, noise, password, restore, small_files};
-use crate::{Error, Repository, S3Config, S3Credentials, SnapshotOptions, StoreConfig, open_store};
+use crate::{Error, Refusal, Repository, S3Config, S3Credentials, SnapshotOptions, StoreConfig, open_store};
 
 /// A loud line when there is no server to be had.
 fn server() -> Option<S3> {
@@ -68,7 +68,7 @@ async fn wrong_keys_and_missing_buckets_are_not_absent() {
     let denied = open_store(&StoreConfig::S3(denied)).unwrap();
     assert!(matches!(denied.check().await, Err(Error::Denied { .. })));
     let error = Repository::open(denied, &password()).await.unwrap_err();
-    assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+    assert!(matches!(error, Error::Denied { refusal: Refusal::Credentials, .. }), "{error:?}");
     assert!(!format!("{error:?} {}", error.chain()).contains("mistyped"));
 }
 
