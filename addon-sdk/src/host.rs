@@ -22,7 +22,7 @@ pub fn progress(done: u64, total: Option<u64>) {
     sys::progress(done, total);
 }
 
-/// Resolves when the run is asked to stop.
+/// Resolves when the run is asked to stop: by a cancel, a failure beside it, its timeout or its idle limit.
 pub async fn cancelled() {
     sys::cancelled().await;
 }

@@ -89,30 +89,45 @@ impl Traffic {
     }
 }
 
+/// How a run is asked to stop before it is made to.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    /// The caller's.
+    pub(crate) cancel: CancellationToken,
+    /// What the guest hears of it; also when its time is over.
+    pub(crate) told: CancellationToken,
+    /// The guest waits for `cancelled`.
+    pub(crate) listens: Arc<AtomicBool>,
+}
+
+impl Stop {
+    pub(crate) fn new(cancel: CancellationToken) -> Self {
+        Self { told: cancel.child_token(), cancel, listens: Arc::default() }
+    }
+}
+
 /// Runs `work` until it is done or has to be stopped; when stopped, `work` has been dropped.
 pub(crate) async fn guard<T>(
     work: impl Future<Output = T>,
     limits: &Limits,
     traffic: &Traffic,
-    cancel: &CancellationToken,
-    listens_to_cancel: &Arc<AtomicBool>,
+    stop: &Stop,
 ) -> Result<T, Stopped> {
-    let work = metered(work, limits.cpu, traffic);
-    tokio::select! {
+    let mut work = pin!(metered(work, limits.cpu, traffic));
+    let stopped = tokio::select! {
         biased;
-        outcome = work => outcome,
-        () = cancelled(cancel, limits.grace, listens_to_cancel) => Err(Stopped::Cancelled),
-        limit = passed(limits.deadline) => Err(Stopped::Deadline(limit)),
-        () = idle(limits.idle, traffic) => Err(Stopped::Idle(limits.idle)),
+        outcome = &mut work => return outcome,
+        () = stop.cancel.cancelled() => Stopped::Cancelled,
+        limit = passed(limits.deadline) => Stopped::Deadline(limit),
+        () = idle(limits.idle, traffic) => Stopped::Idle(limits.idle),
+    };
+    stop.told.cancel();
+    // Grace is only for a guest that waits for `cancelled`: to any other it would be lost time.
+    if stop.listens.load(Relaxed) {
+        // However it ends now, it was stopped.
+        let _ = tokio::time::timeout(limits.grace, work).await;
     }
-}
-
-/// Grace is only for a guest that waits for `cancelled`: to any other it would be lost time.
-async fn cancelled(cancel: &CancellationToken, grace: Duration, listens: &AtomicBool) {
-    cancel.cancelled().await;
-    if listens.load(Relaxed) {
-        tokio::time::sleep(grace).await;
-    }
+    Err(stopped)
 }
 
 /// Resolves with the deadline when it has passed; never without one.

@@ -15,7 +15,8 @@ pub struct Limits {
     /// work moves bytes many times a second; a minute leaves room for a slow machine. Log and progress do not count: a
     /// loop could call them.
     pub cpu: Duration,
-    /// After a cancel, for a component that listens to `cancelled`: time to undo what it did to the application.
+    /// After a cancel, the deadline or `idle`, for a component that listens to `cancelled`: time to undo what it did to the
+    /// application.
     pub grace: Duration,
     /// All linear memories of the component together, in bytes. Addons stream; 256 MiB hold many buffers.
     pub memory: usize,
@@ -25,8 +26,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Requests under way: until an answer's body has been read or dropped. As many as connections.
     pub requests: usize,
-    /// From the last byte of a request to the head of its answer, and again between two pieces of that. Whoever lets a server work for longer asks it to work in the
-    /// background; proxies in between give up long before.
+    /// From the last byte of a request to the head of its answer, and again between two pieces of that. Whoever lets a server
+    /// work for longer asks it to work in the background; proxies in between give up long before.
     pub response: Duration,
     /// Log bytes a second that reach the observer, and twice that in a burst. More is a flood, and nobody reads it.
     pub log_rate: u64,

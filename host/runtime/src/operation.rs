@@ -145,7 +145,7 @@ async fn call<T>(
         let addon = linked.addon_pre.instantiate_async(&mut store).await?;
         enter(&addon, &mut store).await
     };
-    let outcome = guard(work, &outside.limits, &outside.traffic, &outside.cancel, &outside.listens).await;
+    let outcome = guard(work, &outside.limits, &outside.traffic, &outside.stop).await;
     (outcome, outside)
 }
 
@@ -166,7 +166,7 @@ impl Judge<'_> {
             Err(stopped) => Err(self.error(stopped.class(), stopped.to_string())),
         };
         // After a cancel, whatever else happened most likely followed from it.
-        if self.outside.cancel.is_cancelled() {
+        if self.outside.stop.cancel.is_cancelled() {
             return Err(self.error(Class::Cancelled, Stopped::Cancelled.to_string()));
         }
         judged

@@ -5,12 +5,12 @@ use crate::{
     capability::{application::Bound, http::basic, outbox::Ledger},
     error::Stopped,
     event::{Gate, Level, Mask},
+    guard::Stop,
     limits::{HANDLES, INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES},
     stdio::{Lines, lock},
 };
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -28,9 +28,7 @@ pub(crate) struct State {
     pub(crate) inbox: Arc<tokio::sync::Mutex<Inbox>>,
     pub(crate) outbox: Outbox,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
-    pub(crate) cancel: CancellationToken,
-    /// The guest waits for `cancelled`.
-    pub(crate) listens: Arc<AtomicBool>,
+    pub(crate) stop: Stop,
     pub(crate) remedy: Remedy,
     /// Bytes of all linear memories.
     memory: usize,
@@ -43,8 +41,7 @@ pub(crate) struct Outside {
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     pub(crate) limits: Limits,
-    pub(crate) cancel: CancellationToken,
-    pub(crate) listens: Arc<AtomicBool>,
+    pub(crate) stop: Stop,
     pub(crate) remedy: Remedy,
 }
 
@@ -82,8 +79,7 @@ impl State {
             traffic: traffic.clone(),
             ledger: Arc::default(),
             limits: limits.clone(),
-            cancel: cancel.clone(),
-            listens: Arc::default(),
+            stop: Stop::new(cancel),
             remedy: Remedy::default(),
         };
         let state = Self {
@@ -97,8 +93,7 @@ impl State {
             inbox: Arc::new(tokio::sync::Mutex::new(inbox)),
             outbox,
             ledger: outside.ledger.clone(),
-            cancel,
-            listens: outside.listens.clone(),
+            stop: outside.stop.clone(),
             remedy: outside.remedy.clone(),
             memory: 0,
             limits,

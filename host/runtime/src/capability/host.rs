@@ -35,8 +35,8 @@ impl HostWithStore<State> for Own {
     async fn cancelled(accessor: &Accessor<State, Self>) -> wasmtime::Result<()> {
         let cancel = accessor.with(|mut access| {
             let state = access.get();
-            state.listens.store(true, Relaxed);
-            state.cancel.clone()
+            state.stop.listens.store(true, Relaxed);
+            state.stop.told.clone()
         });
         cancel.cancelled().await;
         Ok(())

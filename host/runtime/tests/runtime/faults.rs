@@ -172,6 +172,28 @@ async fn a_listener_may_tidy_up_after_a_cancel() {
 }
 
 #[tokio::test]
+async fn a_listener_may_tidy_up_when_its_time_is_over() {
+    let host = Host::start().await;
+    // Long enough for a guest to listen by then, also on a busy machine.
+    let over = Duration::from_secs(2);
+    let deadline = Limits { deadline: Some(over), ..Limits::default() };
+    let idle = Limits { idle: over, ..Limits::default() };
+    let run = async |limits: &Limits, grace: Duration| {
+        let (observer, heard) = listen();
+        let limits = Limits { grace, ..limits.clone() };
+        let operation =
+            Operation { limits, observer, ..Operation::new("wait-for-cancel", json!({"milliseconds": 200})) };
+        let error = host.linked.run(operation).await.unwrap_err();
+        (error.class, heard.lock().unwrap().contains(&"info: tidied up".to_owned()))
+    };
+    let (long, short) = (Duration::from_secs(3600), Duration::from_millis(20));
+    let ended = tokio::join!(run(&deadline, long), run(&deadline, short), run(&idle, long), run(&idle, short));
+    let (late, silent) = (Class::Timeout, Class::Idle);
+    assert_eq!(ended, ((late, true), (late, false), (silent, true), (silent, false)));
+    host.assert_healthy().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_log_lines_is_dropped() {
     let host = Host::start().await;
     let (observer, heard) = listen();
