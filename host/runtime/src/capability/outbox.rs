@@ -24,9 +24,9 @@ use std::{
     collections::{BTreeSet, HashSet},
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use tokio_util::{sync::PollSender, task::AbortOnDropHandle};
 use wasmtime::{
     StoreContextMut,
@@ -42,7 +42,13 @@ pub(crate) struct Ledger {
     written: Vec<Written>,
     /// Of everything above, about.
     bytes: usize,
+    /// Held by whoever hands an artifact on.
+    order: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// An artifact's place among those that are handed on: they come in the order in which the guest began them, whichever of their
+/// tasks runs first. A guest that lets one wait for another counts on it.
+type Place = Pin<Box<dyn Future<Output = OwnedMutexGuard<()>> + Send>>;
 
 impl Ledger {
     fn begin(&mut self, artifact: &Artifact) -> Result<(), GuestError> {
@@ -61,6 +67,16 @@ impl Ledger {
         self.open.insert(artifact.name.clone());
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Behind all that asked before.
+    fn place(&self) -> Place {
+        // With a budget the lock might not even queue.
+        let mut lock = Box::pin(tokio::task::unconstrained(self.order.clone().lock_owned()));
+        match lock.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(guard) => Box::pin(std::future::ready(guard)),
+            Poll::Pending => lock,
+        }
     }
 
     fn end(&mut self, artifact: Artifact, receipt: Option<Receipt>) {
@@ -133,7 +149,8 @@ impl HostWithStore<State> for Own {
             bytes.pipe(&mut access, sink)?;
             trailer.pipe(&mut access, Trailer::new(verdict))?;
             // On a task of its own: hashing then runs beside the guest, not in between.
-            let carried = tokio::spawn(carry(artifact.clone(), outbox, drain, judged, gate));
+            let place = lock(&ledger).place();
+            let carried = tokio::spawn(carry(artifact.clone(), place, outbox, drain, judged, gate));
             Ok(Ok((artifact, ledger, traffic, AbortOnDropHandle::new(carried))))
         })?;
         let (artifact, ledger, traffic, carried) = match begun {
@@ -150,15 +167,18 @@ impl HostWithStore<State> for Own {
 /// Carries one artifact to its reader, measuring it. Dropped at any point, the reader sees a failed artifact.
 async fn carry(
     named: Artifact,
+    place: Place,
     outbox: Outbox,
     mut drain: Drain,
     mut judged: oneshot::Receiver<Result<(), GuestError>>,
     gate: Arc<Mutex<Gate>>,
 ) -> Result<Receipt, GuestError> {
     let (mut writer, reader) = artifact(named, CHANNEL_CHUNKS);
+    let turn = place.await;
     if outbox.send(reader).await.is_err() {
         return Err(failed("nobody takes this step's artifacts any more"));
     }
+    drop(turn);
     let mut hash = Sha256::new();
     let mut length = 0;
     let mut verdict = None;
@@ -376,14 +396,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn artifacts_come_in_the_order_in_which_they_were_begun() {
+        let ledger = Ledger::default();
+        let places: Vec<Place> = (0..3).map(|_| ledger.place()).collect();
+        let (took, mut taken) = mpsc::unbounded_channel();
+        // Whichever asks first.
+        for (number, place) in places.into_iter().enumerate().rev() {
+            let took = took.clone();
+            tokio::spawn(async move {
+                let _turn = place.await;
+                took.send(number).unwrap();
+            });
+        }
+        for number in 0..3 {
+            assert_eq!(taken.recv().await, Some(number));
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_carried_is_measured() {
         let (outbox, mut inbox) = mpsc::channel(1);
         let (chunks, drain_chunks) = mpsc::channel(4);
         let (tail_sender, tail) = oneshot::channel();
         let (verdict, judged) = oneshot::channel();
         let gate = Arc::new(Mutex::new(Gate::new(Observer::none(), Mask::default(), 0)));
+        let place = Ledger::default().place();
         let carried =
-            tokio::spawn(carry(Artifact::new("a"), outbox, Drain { chunks: drain_chunks, tail }, judged, gate));
+            tokio::spawn(carry(Artifact::new("a"), place, outbox, Drain { chunks: drain_chunks, tail }, judged, gate));
         chunks.send(Bytes::from_static(b"ab")).await.unwrap();
         // A trailer may overtake the bytes before it.
         verdict.send(Ok(())).unwrap();
