@@ -53,6 +53,12 @@ pub struct ArtifactWriter {
 }
 
 impl ArtifactWriter {
+    /// Has the next step know of it before there is any of it: steps take artifacts in the order in which they are begun, which
+    /// otherwise is that of their first writes.
+    pub async fn begin(&mut self) -> Result<()> {
+        self.raw.begin().await.map_err(|error| error.context(format!("artifact {}", self.name)))
+    }
+
     /// Appends `bytes`, handed on in large pieces.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if self.pending.len() + bytes.len() > CHUNK {

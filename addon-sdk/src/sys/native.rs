@@ -141,6 +141,10 @@ pub struct OutboxWrite {
 }
 
 impl OutboxWrite {
+    pub async fn begin(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     pub async fn write(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
         self.bytes.append(&mut bytes);
         Ok(bytes)

@@ -304,6 +304,17 @@ pub struct OutboxWrite {
 }
 
 impl OutboxWrite {
+    /// A call begins when it is polled.
+    pub async fn begin(&mut self) -> Result<()> {
+        let OutboxWrite { call, early, .. } = self;
+        if early.is_none()
+            && let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await
+        {
+            *early = Some(ended_early(answer));
+        }
+        early.clone().map_or(Ok(()), Err)
+    }
+
     /// Gives the buffer back when all of it was taken.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         let OutboxWrite { stream, call, early, .. } = self;
@@ -322,10 +333,7 @@ impl OutboxWrite {
             }
             // The call must be polled to begin at all, and says why the host stopped reading. A write that the host did not
             // take whole is answered by it and by nothing else.
-            let error = match ready!(call.as_mut().poll(cx)) {
-                Ok(_) => Error::Failed("the host ended the artifact before it was whole".into()),
-                Err(error) => error.into(),
-            };
+            let error = ended_early(ready!(call.as_mut().poll(cx)));
             *early = Some(error.clone());
             Poll::Ready(Err(error))
         })
@@ -346,6 +354,13 @@ impl OutboxWrite {
         let sha256 = receipt.sha256.try_into();
         let sha256 = sha256.map_err(|_| Error::Failed("the host's receipt holds no SHA-256".into()))?;
         Ok(Receipt { length: receipt.length, sha256 })
+    }
+}
+
+fn ended_early(answer: std::result::Result<types::Receipt, types::Error>) -> Error {
+    match answer {
+        Ok(_) => Error::Failed("the host ended the artifact before it was whole".into()),
+        Err(error) => error.into(),
     }
 }
 
