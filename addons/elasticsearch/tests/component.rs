@@ -3,7 +3,9 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
+mod copying;
 mod dumping;
+mod restoring;
 
 use bytes::Bytes;
 use coffer_addon::testing::Written;

@@ -12,6 +12,8 @@ mod faked;
 mod live;
 #[path = "dumping/saved.rs"]
 mod saved;
+#[path = "dumping/scrolled.rs"]
+mod scrolled;
 
 use coffer_addon::{Ends, Error, testing};
 use coffer_addon_elasticsearch::layout::{Consistency, Count, Definitions};

@@ -24,7 +24,7 @@ pub mod security;
 pub mod selection;
 pub mod streams;
 
-use crate::client::{Body, Client, Refusal, what};
+use crate::client::{Client, Refusal, what};
 use crate::layout::{DataStream, Definition, Definitions, IndexDefinition, is_own_setting};
 use coffer_addon::Result;
 use serde::Deserialize;
@@ -118,8 +118,8 @@ pub async fn data_streams(client: &Client) -> Result<Vec<DataStream>> {
 
 /// What not every server has, or knows how to be asked for.
 pub async fn optional<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Option<T>> {
-    match client.ask("GET", path, &Body::None).await? {
-        Ok(mut answer) => answer.json(crate::client::MAX_ANSWER).await.map(Some),
+    match client.try_get(path).await? {
+        Ok(answer) => Ok(Some(answer)),
         Err(refusal) if is_unknown(&refusal) => Ok(None),
         Err(refusal) => Err(refusal.error(&what("GET", path))),
     }
@@ -127,8 +127,8 @@ pub async fn optional<T: DeserializeOwned>(client: &Client, path: &str) -> Resul
 
 /// [`optional`] of what only some users may see: an error is the refusal to show it.
 async fn visible<T: DeserializeOwned>(client: &Client, path: &str) -> Result<std::result::Result<Option<T>, Unseen>> {
-    match client.ask("GET", path, &Body::None).await? {
-        Ok(mut answer) => answer.json(crate::client::MAX_ANSWER).await.map(|found| Ok(Some(found))),
+    match client.try_get(path).await? {
+        Ok(answer) => Ok(Ok(Some(answer))),
         Err(refusal) if is_unknown(&refusal) => Ok(Ok(None)),
         Err(refusal) if refusal.status == 403 => Ok(Err(Unseen)),
         Err(refusal) => Err(refusal.error(&what("GET", path))),

@@ -2,7 +2,7 @@
 
 use super::security::Security;
 use super::{Found, is_unknown};
-use crate::client::{Body, Client, MAX_ANSWER};
+use crate::client::Client;
 use coffer_addon::Result;
 use coffer_addon::parameters::Patterns;
 use serde_json::Value;
@@ -16,9 +16,9 @@ pub async fn indices(client: &Client, security: &Security, found: &[Found]) -> R
     if client.version().oss || !client.version().is_since(6, 6) {
         return Ok(Some(Vec::new()));
     }
-    match client.ask("GET", "/_security/user/_privileges", &Body::None).await? {
-        Ok(mut answer) => {
-            let mut patterns = restricted(&answer.json(MAX_ANSWER).await?);
+    match client.try_get("/_security/user/_privileges").await? {
+        Ok(answer) => {
+            let mut patterns = restricted(&answer);
             patterns.retain(|pattern| found.iter().any(|found| concerns(pattern, found)));
             Ok(Some(patterns))
         }

@@ -1,7 +1,7 @@
 //! Who the user is to OpenSearch's security plugin.
 
 use super::is_unknown;
-use crate::client::{Body, Client, MAX_ANSWER};
+use crate::client::Client;
 use coffer_addon::Result;
 use serde_json::Value;
 
@@ -26,8 +26,8 @@ impl Security {
         if client.version().is_elasticsearch() {
             return Ok(Security::None);
         }
-        match client.ask("GET", "/_plugins/_security/authinfo", &Body::None).await? {
-            Ok(mut answer) => Ok(Security::of(&answer.json(MAX_ANSWER).await?)),
+        match client.try_get("/_plugins/_security/authinfo").await? {
+            Ok(answer) => Ok(Security::of(&answer)),
             Err(refusal) if is_unknown(&refusal) => Ok(Security::None),
             Err(_) => Ok(Security::Unknown),
         }

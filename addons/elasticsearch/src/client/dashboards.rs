@@ -1,6 +1,6 @@
 //! Requests to Kibana or OpenSearch Dashboards, at an endpoint of its own.
 
-use super::{Body, Client, MAX_ANSWER, Refusal, patiently, what};
+use super::{Body, Client, MAX_ANSWER, Refusal, is_busy, patiently, what};
 use coffer_addon::http::{Http, Request, Response, Upload, segment};
 use coffer_addon::{Error, Result};
 use serde::de::DeserializeOwned;
@@ -77,7 +77,7 @@ impl Dashboards {
             let request = body.of(self.request(method, space, path));
             self.http.send(request).await.map_err(|error| error.context(&what))
         };
-        patiently(&what, exchange).await
+        patiently(&what, exchange, is_busy).await
     }
 
     /// Begins a request whose body is written piece by piece, `first` in front; it is made once.

@@ -45,6 +45,11 @@ impl Refusal {
         matches!(self.status, 429 | 503)
     }
 
+    /// Said by what is in front of the server, which may have been asked or not.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.status, 502 | 504)
+    }
+
     /// `what` was refused.
     pub fn error(&self, what: &str) -> Error {
         let Refusal { status, kind, reason } = self;

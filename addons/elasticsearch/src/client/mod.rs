@@ -5,10 +5,12 @@
 //! | [`dashboards`] | requests to Kibana or OpenSearch Dashboards |
 //! | [`error`] | what a status and a body that refuse come to |
 //! | [`version`] | which server it is |
+//! | [`waits`] | how often and how long a server is asked again |
 
 pub mod dashboards;
 pub mod error;
 mod version;
+pub mod waits;
 
 pub use error::Refusal;
 pub use version::{Flavour, Version};
@@ -19,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
+use waits::in_spite_of_losses;
 
 /// The longest answer of [`Client::get`] and its like, in bytes: definitions of thousands of indices.
 pub const MAX_ANSWER: usize = 256 * 1024 * 1024;
@@ -63,13 +66,22 @@ impl Client {
 
     /// `path` is encoded: `coffer_addon::http::segment`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        json(self.send("GET", path, &Body::None).await?).await
+        self.try_get(path).await?.map_err(|refusal| refusal.error(&what("GET", path)))
+    }
+
+    /// [`Client::get`], or the server's refusal. The server is asked again where the connection is lost.
+    pub async fn try_get<T: DeserializeOwned>(&self, path: &str) -> Result<Result<T, Refusal>> {
+        in_spite_of_losses(&what("GET", path), async || match self.ask("GET", path, &Body::None).await? {
+            Ok(answer) => json(answer).await.map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        })
+        .await
     }
 
     /// [`Client::get`] of what need not be there: a 404 is none.
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        match self.ask("GET", path, &Body::None).await? {
-            Ok(answer) => json(answer).await.map(Some),
+        match self.try_get(path).await? {
+            Ok(answer) => Ok(Some(answer)),
             Err(refusal) if refusal.status == 404 => Ok(None),
             Err(refusal) => Err(refusal.error(&what("GET", path))),
         }
@@ -88,12 +100,31 @@ impl Client {
     /// The answer, or the server's refusal, for callers to whom some are no errors. A server that is busy is asked again for a
     /// while; so only what may be done twice should be asked.
     pub async fn ask(&self, method: &'static str, path: &str, body: &Body) -> Result<Result<Response, Refusal>> {
-        patiently(&what(method, path), async || exchange(&self.http, method, path, body).await).await
+        self.ask_while(method, path, body, is_busy).await
+    }
+
+    /// [`Client::ask`] for as long as `again` says of a refusal, and no longer.
+    pub async fn ask_while(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: &Body,
+        again: impl AsyncFn(&Refusal) -> Result<bool>,
+    ) -> Result<Result<Response, Refusal>> {
+        patiently(&what(method, path), async || exchange(&self.http, method, path, body).await, again).await
     }
 }
 
-/// Asks until the answer is not that the server is busy, for a while.
-async fn patiently(what: &str, exchange: impl AsyncFn() -> Result<Response>) -> Result<Result<Response, Refusal>> {
+async fn is_busy(refusal: &Refusal) -> Result<bool> {
+    Ok(refusal.is_busy())
+}
+
+/// Asks until the answer is none that is worth another attempt, for a while.
+async fn patiently(
+    what: &str,
+    exchange: impl AsyncFn() -> Result<Response>,
+    again: impl AsyncFn(&Refusal) -> Result<bool>,
+) -> Result<Result<Response, Refusal>> {
     let mut pause = FIRST_PAUSE;
     let mut attempt = 1;
     loop {
@@ -101,9 +132,9 @@ async fn patiently(what: &str, exchange: impl AsyncFn() -> Result<Response>) -> 
         if answer.is_success() {
             return Ok(Ok(answer));
         }
-        let wanted = retry_after(&answer);
+        let wanted = waits::asked(answer.header("retry-after"));
         let refusal = Refusal::read(answer).await?;
-        if attempt == ATTEMPTS || !refusal.is_busy() {
+        if !again(&refusal).await? || attempt == ATTEMPTS {
             return Ok(Err(refusal));
         }
         attempt += 1;
@@ -159,8 +190,4 @@ async fn json<T: DeserializeOwned>(mut answer: Response) -> Result<T> {
 /// For errors: without the query, in which there may be a document's words.
 pub fn what(method: &str, path: &str) -> String {
     format!("{method} {}", path.split('?').next().unwrap_or_default())
-}
-
-fn retry_after(answer: &Response) -> Option<Duration> {
-    answer.header("retry-after")?.parse().ok().map(Duration::from_secs)
 }

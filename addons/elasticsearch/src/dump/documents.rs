@@ -3,7 +3,9 @@
 use super::contexts::{Context, Contexts};
 use super::page::Page;
 use super::point;
+use super::turns::{Right, Turns};
 use crate::catalog::Found;
+use crate::client::waits::in_spite_of_losses;
 use crate::client::{Body, Client};
 use crate::layout::{Consistency, Count};
 use coffer_addon::http::{Response, segment};
@@ -118,8 +120,8 @@ pub struct Documents<'a> {
     pub contexts: &'a Contexts,
     pub tally: &'a Tally,
     pub consistency: Consistency,
-    /// Held by whoever has a [`LONG`] answer: there is no room for two.
-    pub long: Mutex<()>,
+    /// For those that have a [`LONG`] answer.
+    pub turns: Turns,
     /// What went wrong first: what follows may be for that alone.
     pub first: RefCell<Option<Error>>,
 }
@@ -160,6 +162,7 @@ impl Documents<'_> {
             if let Some(writer) = writer.take() {
                 writer.finish().await?;
             }
+            self.turns.finish(file.found.name());
         }
         Ok(())
     }
@@ -169,21 +172,33 @@ impl Documents<'_> {
         let file = piece.file;
         let key = self.pit(file).await?;
         let (mut size, mut after, mut read, mut total) = (file.first_size(), None::<Box<RawValue>>, 0, None);
+        let mut right = None;
         loop {
             let mut body = self.search(piece, size);
             let id = self.contexts.id(key).unwrap_or_default();
             body.insert("pit".into(), json!({ "id": id, "keep_alive": self.contexts.pit_keep_alive() }));
             body.insert("track_total_hits".into(), after.is_none().into());
             let body = Body::Json(with_search_after(&body, after.as_deref())?);
-            let answer = self.client.send("POST", "/_search", &body).await?;
             let limit = if size > 1 { LONG } else { LONGEST };
-            let (bytes, _long) = match self.whole(answer, limit).await? {
-                Some(whole) => whole,
-                None if size > 1 => {
+            let held: Option<Right<'_>> = right.take();
+            // Nothing is written of a page that did not come whole, and what it is of stays as it is: it may be asked for twice.
+            let came = in_spite_of_losses("POST /_search", async || {
+                match self.client.ask("POST", "/_search", &body).await? {
+                    Ok(answer) => self.whole(file, answer, limit, Long::now(held.is_some())).await.map(Ok),
+                    Err(refusal) => Ok(Err(refusal)),
+                }
+            });
+            let (bytes, _right) = match came.await?.map_err(|refusal| refusal.error("POST /_search"))? {
+                Came::Whole(bytes, right) => (bytes, right.or(held)),
+                Came::TooLong if size > 1 => {
                     size = (size / 8).max(1);
                     continue;
                 }
-                None => return Err(too_long()),
+                Came::TooLong => return Err(too_long()),
+                Came::NotNow => {
+                    right = Some(self.turn(file).await?);
+                    continue;
+                }
             };
             let page = Page::read(&bytes)?;
             if let Some(id) = &page.pit_id {
@@ -244,10 +259,11 @@ impl Documents<'_> {
             path.push_str(&format!("&preference=_shards:{}", piece.slice));
         }
         let mut opening = Some(self.contexts.opening().await);
-        let mut answer = self.client.send("POST", &path, &Body::json(&body)?).await?;
+        let mut answer = self.client.send("POST", &path, &Body::json(&body)?).await.map_err(not_again)?;
         let (mut key, mut read, mut total) = (None, 0, None);
         loop {
-            let Some((bytes, _long)) = self.whole(answer, LONGEST).await? else { return Err(too_long()) };
+            let came = self.whole(file, answer, LONGEST, Long::Awaited).await.map_err(not_again)?;
+            let Came::Whole(bytes, _right) = came else { return Err(too_long()) };
             let page = Page::read(&bytes)?;
             let Some(id) = &page.scroll_id else {
                 return Err(Error::Corrupt("the server opened a scroll and gave no id of it".into()));
@@ -264,7 +280,7 @@ impl Documents<'_> {
             }
             read += self.take(file, &page).await?;
             let more = json!({ "scroll": keep_alive, "scroll_id": id });
-            answer = self.client.send("POST", "/_search/scroll", &Body::json(&more)?).await?;
+            answer = self.client.send("POST", "/_search/scroll", &Body::json(&more)?).await.map_err(not_again)?;
         }
         if let Some(key) = key {
             self.contexts.close(key).await?;
@@ -295,26 +311,40 @@ impl Documents<'_> {
         body
     }
 
-    /// An answer's body, and the right to have a long one. None for one that is longer than `limit`.
-    async fn whole(&self, mut answer: Response, limit: usize) -> Result<Option<(Vec<u8>, Option<LongGuard<'_>>)>> {
+    /// An answer's body, with the right to have it where it is long.
+    async fn whole(&self, file: &File<'_>, mut answer: Response, limit: usize, long: Long) -> Result<Came<'_>> {
         let announced = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0_usize);
-        if announced > limit {
-            return Ok(None);
-        }
-        let mut long = if announced > LONG { Some(self.long.lock().await) } else { None };
-        let mut whole = Vec::with_capacity(announced);
-        while answer.fill().await? > 0 {
-            let length = whole.len() + answer.buffer().len();
+        let (mut whole, mut right) = (Vec::new(), None);
+        loop {
+            let length = announced.max(whole.len() + answer.buffer().len());
             if length > limit {
-                return Ok(None);
+                return Ok(Came::TooLong);
             }
-            if length > LONG && long.is_none() {
-                long = Some(self.long.lock().await);
+            if length > LONG && right.is_none() && long != Long::Held {
+                right = match long {
+                    Long::Awaited => Some(self.turn(file).await?),
+                    _ => self.turns.take(file.found.name()),
+                };
+                if right.is_none() {
+                    return Ok(Came::NotNow);
+                }
             }
+            whole.reserve(length - whole.len());
             whole.extend_from_slice(answer.buffer());
             answer.consume(usize::MAX);
+            if answer.fill().await? == 0 {
+                return Ok(Came::Whole(whole, right));
+            }
         }
-        Ok(Some((whole, long)))
+    }
+
+    /// Waits for the right to a long answer. Its file takes its place among the others first.
+    async fn turn(&self, file: &File<'_>) -> Result<Right<'_>> {
+        if !self.turns.has_begun(file.found.name()) {
+            let mut writer = file.writer().await;
+            self.open(file, &mut writer).begin().await?;
+        }
+        Ok(self.turns.wait(file.found.name()).await)
     }
 
     /// Writes a page's documents, whole lines that no other slice gets between.
@@ -344,6 +374,7 @@ impl Documents<'_> {
 
     fn open<'w>(&self, file: &File<'_>, writer: &'w mut Option<ArtifactWriter>) -> &'w mut ArtifactWriter {
         writer.get_or_insert_with(|| {
+            self.turns.begin(file.found.name());
             let name = file.found.definition.file.clone().unwrap_or_default();
             let draft = self.outbox.file(name).label("mediaType", "application/x-ndjson");
             draft.label("index", file.found.name()).open()
@@ -351,7 +382,37 @@ impl Documents<'_> {
     }
 }
 
-type LongGuard<'a> = MutexGuard<'a, ()>;
+/// What is to be done for an answer that turns out to be long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Long {
+    /// Nothing: the right to it is there.
+    Held,
+    /// The right is taken where it is to be had.
+    Now,
+    /// It is waited for, the answer by half: it will not be given again.
+    Awaited,
+}
+
+impl Long {
+    fn now(is_held: bool) -> Self {
+        if is_held { Long::Held } else { Long::Now }
+    }
+}
+
+enum Came<'a> {
+    Whole(Vec<u8>, Option<Right<'a>>),
+    TooLong,
+    /// It is long, and another's turn.
+    NotNow,
+}
+
+/// The server goes on behind a page that it has given, whether that arrived or not.
+fn not_again(error: Error) -> Error {
+    match error {
+        Error::Unavailable(_) => error.with("a page of a scroll cannot be asked for twice: run the dump again"),
+        error => error,
+    }
+}
 
 fn too_long() -> Error {
     Error::Unsupported(format!(

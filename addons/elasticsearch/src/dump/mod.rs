@@ -6,6 +6,7 @@
 //! | [`contexts`] | what the dump holds open on the server |
 //! | [`documents`] | indices read into their files |
 //! | [`page`] | from an answer into lines |
+//! | [`turns`] | who may hold a long answer |
 //! | [`definitions`] | the files beside them |
 //! | [`saved`] | Dashboards' saved objects |
 
@@ -15,6 +16,7 @@ mod documents;
 mod page;
 mod point;
 mod saved;
+mod turns;
 
 use crate::catalog::needed::Needed;
 use crate::catalog::security::Security;
@@ -31,11 +33,11 @@ use coffer_addon::{Application, Error, Outbox, Report, Result, omitted};
 use contexts::{Context, Contexts};
 use documents::{Documents, File};
 use futures::future::try_join_all;
-use futures::lock::Mutex;
 use saved::{Exported, Saved};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use turns::Turns;
 
 /// Of how many shards points in time are opened before anything is read: nearly one moment. OpenSearch allows 300 of a node.
 const AT_FIRST: u32 = 200;
@@ -134,7 +136,7 @@ impl Run<'_> {
             contexts: self.contexts,
             tally: &tally,
             consistency,
-            long: Mutex::new(()),
+            turns: Turns::default(),
             first: RefCell::default(),
         };
         let pieces: Vec<_> = files.iter().flat_map(File::pieces).collect();

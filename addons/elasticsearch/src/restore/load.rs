@@ -3,7 +3,7 @@
 use super::answer::{self, Outcomes};
 use super::batch::{Action, Batch};
 use super::lines::{Line, Lines};
-use super::waits::{Waits, asked};
+use crate::client::waits::{Waits, asked};
 use crate::layout::Count;
 use coffer_addon::budget::Budget;
 use coffer_addon::http::{Http, Request, Response, segment};

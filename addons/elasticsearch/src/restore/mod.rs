@@ -16,7 +16,7 @@
 //! | [`saved`] | Dashboards' saved objects |
 //! | [`rehearsal`], [`compared`] | whether what is deleted can be made again, and is made as the dump has it |
 //! | [`unfinished`] | what of it is put back and told where the restore fails |
-//! | [`lines`], [`batch`], [`answer`], [`waits`], [`load`] | documents |
+//! | [`lines`], [`batch`], [`answer`], [`load`] | documents |
 
 mod answer;
 mod batch;
@@ -39,7 +39,6 @@ mod standing;
 mod streams;
 mod target;
 mod unfinished;
-mod waits;
 
 pub use parameters::Restore;
 pub use rename::Rename;

@@ -44,6 +44,8 @@ pub enum Answer {
     Never,
     /// Not before the test lets it.
     Later(Arc<tokio::sync::Notify>, Value),
+    /// Told when it was taken, or nobody wants it any more.
+    Told(Vec<Arc<tokio::sync::Notify>>, Value),
 }
 
 /// What it answers in place of the model; none: what the model does.
@@ -81,7 +83,10 @@ impl Fake {
 
     /// Whether every point in time that was opened was given back.
     pub fn is_clean(&self) -> bool {
-        self.count("POST", "/orders/_pit") == self.count("DELETE", "/_pit")
+        let opens = |asked: &&Asked| {
+            asked.method == "POST" && asked.path.split('?').next().is_some_and(|path| path.ends_with("/_pit"))
+        };
+        self.heard().iter().filter(opens).count() == self.count("DELETE", "/_pit")
     }
 }
 
@@ -89,6 +94,7 @@ async fn serve(mut tcp: TcpStream, heard: Arc<Mutex<Vec<Asked>>>, instead: Arc<M
     let Some(asked) = read(&mut tcp).await else { return };
     heard.lock().unwrap().push(asked.clone());
     let other = (*instead.lock().unwrap())(&asked);
+    let mut told = Vec::new();
     let (status, text, length) = match other.unwrap_or_else(|| Answer::Json(200, model(&asked))) {
         Answer::Json(status, value) => {
             let text = value.to_string();
@@ -109,11 +115,17 @@ async fn serve(mut tcp: TcpStream, heard: Arc<Mutex<Vec<Asked>>>, instead: Arc<M
             let text = value.to_string();
             (200, text.clone(), text.len())
         }
+        Answer::Told(listeners, value) => {
+            told = listeners;
+            let text = value.to_string();
+            (200, text.clone(), text.len())
+        }
     };
     let head = format!(
         "HTTP/1.1 {status} X\r\nconnection: close\r\nretry-after: 0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     let _ = tcp.write_all(format!("{head}{text}").as_bytes()).await;
+    told.iter().for_each(|listener| listener.notify_one());
     let _ = tcp.shutdown().await;
 }
 

@@ -5,7 +5,7 @@
 
 use super::dumping::fake::{Answer, Asked, Fake, found, refusal};
 use super::dumping::{at, dump_from};
-use coffer_addon::{Ends, Error, testing};
+use coffer_addon::Error;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -170,8 +170,6 @@ async fn a_part_is_not_taken_for_the_whole() {
     assert!(matches!(&error, Error::Corrupt(text) if text.contains("3 documents and gave 2")), "{error}");
     let again = |asked: &Asked| asked.body.get("search_after").map(|_| Answer::Json(200, found(&[2])));
     assert!(matches!(fails(again).await, Error::Corrupt(_)));
-    let error = fails_reading(|| Answer::Cut(found(&[1, 2]))).await;
-    assert!(matches!(&error, Error::Unavailable(_)), "{error}");
     let error = fails_reading(|| Answer::Text(200, r#"{"hits": {"hits": [{"_id": "#.into())).await;
     assert!(matches!(&error, Error::Corrupt(text) if text.contains("not the JSON")), "{error}");
     let without_source = || {
@@ -180,6 +178,46 @@ async fn a_part_is_not_taken_for_the_whole() {
         Answer::Json(200, page)
     };
     assert!(matches!(fails_reading(without_source).await, Error::Unsupported(_)));
+}
+
+/// Nothing of it was written: it comes once all the same.
+#[tokio::test]
+async fn a_page_that_is_lost_on_the_way_is_asked_for_again() {
+    let mut lost = 0;
+    let fake = Fake::start(move |asked| {
+        let is_second = asked.reads() && asked.body["search_after"] == json!([2]);
+        lost += usize::from(is_second);
+        match lost {
+            1 if is_second => Some(Answer::Cut(found(&[3]))),
+            2 if is_second => Some(Answer::Text(502, "the proxy is alone".into())),
+            _ => None,
+        }
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
+    assert_eq!((dumped.fact("rows"), dumped.lines("orders.json").len()), ("3", 3));
+    let searches: Vec<Value> = fake.heard().into_iter().filter(Asked::reads).map(|asked| asked.body).collect();
+    assert_eq!(searches.len(), 5);
+    assert!(searches[1] == searches[2] && searches[2] == searches[3]);
+    assert!(fake.is_clean());
+}
+
+#[tokio::test]
+async fn a_server_that_always_hangs_up_is_given_up() {
+    let error = fails_reading(|| Answer::Cut(found(&[1, 2]))).await;
+    assert!(matches!(&error, Error::Unavailable(text) if text.contains("asked 6 times")), "{error}");
+}
+
+#[tokio::test]
+async fn definitions_that_are_lost_on_the_way_are_asked_for_again() {
+    let mut lost = 0;
+    let fake = Fake::start(move |asked| {
+        lost += usize::from(asked.is("GET", "/_index_template"));
+        (lost == 1 && asked.is("GET", "/_index_template")).then(|| Answer::Cut(json!({ "index_templates": [] })))
+    })
+    .await;
+    assert_eq!(dump_from(at(fake.port), "{}").await.expect("dumped").fact("rows"), "3");
+    assert_eq!(fake.count("GET", "/_index_template"), 2);
 }
 
 #[tokio::test]
@@ -301,112 +339,4 @@ async fn it_is_said_of_how_many_moments_a_dump_is() {
     assert_eq!((dumped.fact("consistency"), dumped.fact("moments")), ("pit", "3"));
     let fake = Fake::start(|_| None).await;
     assert_eq!(dump_from(at(fake.port), "{}").await.expect("dumped").fact("moments"), "1");
-}
-
-/// An Elasticsearch without points in time.
-fn old(asked: &Asked) -> Option<Answer> {
-    let page = |ids: &[u64], id: &str| {
-        let mut page = found(ids);
-        page["_scroll_id"] = id.into();
-        Some(Answer::Json(200, page))
-    };
-    match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
-        ("GET", "/") => Some(Answer::Json(200, json!({ "version": { "number": "7.10.2", "build_flavor": "oss" } }))),
-        ("POST", "/orders/_search") => page(&[1, 2], "scroll-0"),
-        ("POST", "/_search/scroll") if asked.body["scroll_id"] == "scroll-0" => page(&[3], "scroll-1"),
-        ("POST", "/_search/scroll") => page(&[], "scroll-1"),
-        _ => None,
-    }
-}
-
-/// Which scrolls were given back.
-fn given_back(fake: &Fake) -> Vec<Value> {
-    let heard = fake.heard().into_iter().filter(|asked| asked.is("DELETE", "/_search/scroll"));
-    heard.map(|asked| asked.body["scroll_id"].clone()).collect()
-}
-
-#[tokio::test]
-async fn scrolls_are_given_back_whatever_happens() {
-    let fake = Fake::start(old).await;
-    let dumped = dump_from(at(fake.port), "{}").await.expect("dumped");
-    assert_eq!((dumped.fact("rows"), dumped.fact("consistency")), ("3", "scroll"));
-    assert_eq!(given_back(&fake), [json!(["scroll-1"])]);
-
-    let missing = || refusal("search_context_missing_exception", "No search context found for id [7]");
-    for (answer, wanted) in [
-        ((|_| Some(Answer::Json(404, refusal("", "")))) as fn(&Asked) -> Option<Answer>, "404"),
-        (|_| Some(Answer::Busy(503)), "queue is full"),
-        (|_| Some(Answer::Cut(found(&[3]))), ""),
-        (|_| Some(Answer::Text(200, "{".into())), "not the JSON"),
-    ] {
-        let fake = Fake::start(move |asked| match asked.is("POST", "/_search/scroll") {
-            true => answer(asked),
-            false => old(asked),
-        })
-        .await;
-        let error = dump_from(at(fake.port), "{}").await.map(|dumped| dumped.report).expect_err("a failure");
-        assert!(error.message().contains("orders") && error.message().contains(wanted), "{error}");
-        assert_eq!(given_back(&fake), [json!(["scroll-0"])], "{error}");
-    }
-    let fake = Fake::start(move |asked| match asked.is("POST", "/_search/scroll") {
-        true => Some(Answer::Json(404, missing())),
-        false => old(asked),
-    })
-    .await;
-    let error = dump_from(at(fake.port), "{}").await.map(|dumped| dumped.report).expect_err("a failure");
-    assert!(error.message().contains("run the dump again"), "{error}");
-}
-
-#[tokio::test]
-async fn a_scroll_that_is_cancelled_is_given_back() {
-    let fake = Fake::start(|asked| match asked.is("POST", "/_search/scroll") {
-        true => Some(Answer::Never),
-        false => old(asked),
-    })
-    .await;
-    let dumped = dump_from(at(fake.port), "{}");
-    let stop = async {
-        while fake.count("POST", "/_search/scroll") == 0 {
-            tokio::task::yield_now().await;
-        }
-        coffer_addon::testing::cancel();
-    };
-    let (dumped, ()) = futures::future::join(dumped, stop).await;
-    assert!(dumped.is_err());
-    assert_eq!(given_back(&fake), [json!(["scroll-0"])]);
-}
-
-/// One index cannot be read while the scroll of another is being opened: the answer, when it comes, is still listened to.
-#[tokio::test]
-async fn what_is_being_opened_while_another_fails_is_given_back() {
-    let arrives = Arc::new(Notify::new());
-    let later = arrives.clone();
-    let fake = Fake::start(move |asked| {
-        let index = json!({ "settings": { "index.number_of_shards": "1" } });
-        let mut page = found(&[]);
-        page["_scroll_id"] = "slow".into();
-        match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
-            ("GET", "/_all") => Some(Answer::Json(200, json!({ "orders": index, "slow": index }))),
-            ("POST", "/slow/_search") => Some(Answer::Later(later.clone(), page)),
-            ("POST", "/_search/scroll") => Some(Answer::Json(500, refusal("exception", "broken"))),
-            _ => old(asked),
-        }
-    })
-    .await;
-    let (outbox, written) = testing::outbox();
-    let ends = Ends { application: at(fake.port), inbox: testing::inbox([]), outbox };
-    let addon = coffer_addon_elasticsearch::addon();
-    let dumped = addon.run(ends, "elasticsearch-dump", r#"{"jobs": 2}"#);
-    let has_failed = || written.borrow().iter().any(|file| file.bytes.is_err());
-    let released = async {
-        while !has_failed() || fake.count("POST", "/slow/_search") == 0 {
-            tokio::task::yield_now().await;
-        }
-        arrives.notify_one();
-    };
-    let (dumped, ()) = futures::future::join(dumped, released).await;
-    assert!(dumped.expect_err("a failure").message().contains("orders"));
-    let mut scrolls = given_back(&fake);
-    scrolls.sort_by_key(Value::to_string);
-    assert_eq!(scrolls, [json!(["scroll-0"]), json!(["slow"])]);
 }
