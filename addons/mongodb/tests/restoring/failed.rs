@@ -48,6 +48,23 @@ async fn what_passwords_are_checked_with_does_not_stay_behind() {
     assert_eq!(about_accounts(&stopped), ["drop", "insert", "drop"]);
 }
 
+/// FerretDB 1 has sessions in name only.
+#[tokio::test]
+async fn a_server_that_has_nothing_to_end_is_no_reason_to_warn() {
+    let fake = Fake::new("7.0.1", |name, _| match name {
+        "killSessions" => Some(refusal(59, "CommandNotFound", "no such command")),
+        "insert" => Some(refusal(1, "InternalError", "no")),
+        _ => None,
+    });
+    coffer_addon::testing::logged();
+    let small = Small::new().with("d", "c", "{}", "[]", &numbered(1));
+    restore_into(fake.application(), "{}", small.artifacts()).await.expect_err("failed");
+    assert!(!fake.heard("killSessions").is_empty());
+    let logged = coffer_addon::testing::logged();
+    let mut warned = logged.iter().filter(|(level, _)| *level == coffer_addon::host::Level::Warn);
+    assert!(warned.all(|(_, line)| !line.contains("stop a statement")), "{logged:?}");
+}
+
 #[tokio::test]
 async fn a_restore_that_fails_ends_what_its_other_connections_do() {
     let fake = Fake::new("7.0.1", |_, heard| match heard.command.get_str("createIndexes").ok()? {
