@@ -5,7 +5,7 @@ use super::definition::Accounts as Of;
 use super::load::append_concern;
 use super::making::check_concern;
 use super::parameters::Restore;
-use crate::client::Client;
+use crate::client::{Client, code};
 use bson::raw::{RawBsonRef, RawDocument, cstr};
 use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result};
@@ -20,11 +20,18 @@ const KNOWN_SCHEMAS: [i64; 2] = [3, 5];
 
 /// The documents of the dump, one after the other.
 #[derive(Default)]
-pub struct Accounts(RefCell<BTreeMap<Of, Vec<u8>>>);
+pub struct Accounts {
+    documents: RefCell<BTreeMap<Of, Vec<u8>>>,
+    /// Why the server takes none.
+    refusal: RefCell<Option<Error>>,
+}
+
+/// What merges users and roles on the server.
+const MERGE: &str = "_mergeAuthzCollections";
 
 impl Accounts {
     pub fn add(&self, of: Of, document: &[u8]) -> Result<()> {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.documents.borrow_mut();
         let size: usize = all.values().map(Vec::len).sum();
         if size + document.len() > MOST {
             return Err(Error::Unsupported(format!("users and roles have more than {MOST} bytes")));
@@ -43,11 +50,32 @@ impl Accounts {
         Ok(())
     }
 
+    /// Asks whether the server would take any: without what is to be merged it merges nothing. All else would be there before
+    /// that is known.
+    pub async fn ask(&self, client: &mut Client) -> Result<()> {
+        let nothing = rawdoc! { "_mergeAuthzCollections": 1, "drop": false, "db": "" };
+        if let Err(error) = client.try_run("admin", nothing).await?
+            && [code::COMMAND_NOT_FOUND, code::COMMAND_NOT_SUPPORTED, code::UNAUTHORIZED].contains(&error.code)
+        {
+            let error = error.during(&format!("{MERGE} in admin"));
+            self.refusal.replace(Some(error.context("unable to restore users and roles; leave out usersAndRoles")));
+        }
+        Ok(())
+    }
+
+    /// Whether what was asked for can be done.
+    pub fn check(&self, is_there: bool) -> Result<()> {
+        if !is_there {
+            return Err(none());
+        }
+        self.refusal.borrow().clone().map_or(Ok(()), Err)
+    }
+
     pub async fn restore(&self, client: &mut Client, parameters: &Restore) -> Result<()> {
-        let all = self.0.take();
+        let all = self.documents.take();
         let documents = |of: Of| all.get(&of).filter(|bytes| !bytes.is_empty());
         if documents(Of::Users).is_none() && documents(Of::Roles).is_none() {
-            return Err(super::run::no_accounts());
+            return Err(none());
         }
         if let Some(versions) = documents(Of::Version) {
             check_schema(versions)?;
@@ -82,6 +110,13 @@ impl Accounts {
         }
         outcome.and(dropped).context(|| "unable to restore users and roles")
     }
+}
+
+/// Asked for, and not there.
+fn none() -> Error {
+    Error::InvalidParameter(
+        "usersAndRoles: the dump has no users and no roles; make it with them, or restore without".into(),
+    )
 }
 
 fn check_schema(mut versions: &[u8]) -> Result<()> {
@@ -146,7 +181,7 @@ async fn insert(client: &mut Client, collection: &str, documents: &[u8]) -> Resu
 
 async fn drop_temporary(client: &mut Client, name: &str) -> Result<()> {
     match client.try_run("admin", rawdoc! { "drop": name }).await? {
-        Err(error) if error.code != crate::client::code::NAMESPACE_NOT_FOUND => Err(error.during("drop")),
+        Err(error) if error.code != code::NAMESPACE_NOT_FOUND => Err(error.during("drop")),
         _ => Ok(()),
     }
 }

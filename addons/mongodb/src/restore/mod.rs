@@ -106,6 +106,9 @@ async fn restore_all(application: &Application, login: &Login, inbox: &Inbox, pa
     };
     let jobs = parameters.jobs.up_to(usize::MAX);
     let run = Run::new(inbox, parameters, Loader::new(&leader, &problems, expected, jobs));
+    if parameters.users_and_roles {
+        run.accounts.ask(&mut leader).await?;
+    }
     let mut clients = Vec::new();
     while clients.len() < jobs {
         clients.push(connect().await?);

@@ -123,8 +123,8 @@ impl<'a> Run<'a> {
         if self.parameters.is_filtered() && !self.parameters.users_and_roles && !seen.iter().any(is_wanted) {
             return Err(Error::InvalidParameter("exclude: it leaves nothing of the dump to restore".into()));
         }
-        if self.parameters.users_and_roles && !self.has_accounts.get() {
-            return Err(no_accounts());
+        if self.parameters.users_and_roles {
+            self.accounts.check(self.has_accounts.get())?;
         }
         // A copy leaves them out of the dump already.
         let unmatched = self.parameters.exclude.without_match(&names);
@@ -208,13 +208,6 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-}
-
-/// Asked for, and not there.
-pub fn no_accounts() -> Error {
-    Error::InvalidParameter(
-        "usersAndRoles: the dump has no users and no roles; make it with them, or restore without".into(),
-    )
 }
 
 /// To its end, so that it is known to be whole.

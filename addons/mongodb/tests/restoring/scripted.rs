@@ -237,7 +237,8 @@ async fn users_and_roles_are_merged_by_the_server() {
     for files in [small(&version).artifacts(), small(&version).without_index()] {
         let fake = plain("7.0.1");
         let report = restore_into(fake.application(), parameters, files).await.expect("restored");
-        let merge = &fake.heard("_mergeAuthzCollections")[0].command;
+        let merges = fake.heard("_mergeAuthzCollections");
+        let merge = &merges.last().expect("merged").command;
         assert_eq!(merge.get_str("tempUsersCollection").unwrap(), "admin.coffer_restored_users");
         assert!(merge.get("tempRolesCollection").unwrap().is_none() && merge.get_bool("drop").unwrap());
         let inserted = fake.heard("insert");
@@ -264,8 +265,19 @@ async fn users_and_roles_are_merged_by_the_server() {
     });
     let refused = restore_into(failing.application(), parameters, small(&version).artifacts()).await;
     assert!(matches!(&refused, Err(Error::Unsupported(text)) if text.contains("users and roles")), "{refused:?}");
+    // It is known before anything is written.
+    for name in ["drop", "create", "insert"] {
+        assert!(failing.heard(name).is_empty(), "{name}");
+    }
     // What passwords are checked with does not stay behind.
-    assert_eq!(failing.heard("drop").len(), 2);
+    let failing = Fake::new("7.0.1", |name, heard| {
+        let is_all = heard.command.get_str("tempUsersCollection").is_ok();
+        (name == "_mergeAuthzCollections" && is_all).then(|| refusal(1, "InternalError", "no"))
+    });
+    let refused = restore_into(failing.application(), parameters, small(&version).artifacts()).await;
+    assert!(matches!(&refused, Err(Error::Failed(text)) if text.contains("users and roles")), "{refused:?}");
+    let dropped = failing.heard("drop");
+    assert_eq!(dropped.iter().filter(|heard| heard.command.get_str("drop").unwrap() != "c").count(), 2);
 }
 
 #[tokio::test]
