@@ -78,7 +78,7 @@ impl There<'_> {
 /// None where the target is not installed, or nobody asked for this node.
 async fn component(version: SearchVersion) -> Option<Linked> {
     if !SearchVersion::tested().contains(&version) {
-        eprintln!("SKIPPED: {}; set COFFER_TEST_ALL_SEARCH=1", version.name());
+        coffer_test_servers::skipped(format_args!("{}; set COFFER_TEST_ALL_SEARCH=1", version.name()));
         return None;
     }
     if !version.is_at_hand() {

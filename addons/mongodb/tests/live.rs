@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A server of a test's own.
 fn start(version: MongodbVersion) -> Option<Mongodb> {
     if let Err(error) = version.prepare() {
-        eprintln!("SKIPPED: no {}: {error}", version.name());
+        coffer_test_servers::skipped(format_args!("no {}: {error}", version.name()));
         return None;
     }
     Some(Mongodb::start(version, &MongodbOptions::default()).expect("a server"))

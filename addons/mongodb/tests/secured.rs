@@ -23,7 +23,7 @@ async fn wait_ready(component: &Linked, port: u16, password: &str, tls: Tls) -> 
 
 fn start(version: MongodbVersion, tls: MongodbTls) -> Option<Mongodb> {
     if let Err(error) = version.prepare() {
-        eprintln!("SKIPPED: no {}: {error}", version.name());
+        coffer_test_servers::skipped(format_args!("no {}: {error}", version.name()));
         return None;
     }
     Some(Mongodb::start(version, &MongodbOptions { tls, ..MongodbOptions::default() }).expect("a server"))

@@ -27,6 +27,7 @@ mod relocate;
 pub mod s3;
 pub mod sample;
 pub mod search;
+mod skip;
 pub mod tools;
 
 pub use error::{Error, Result};
@@ -35,3 +36,4 @@ pub use mysql::{Mysql, MysqlAuth, MysqlOptions, MysqlTls, MysqlVersion};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresVersion, Tls};
 pub use s3::S3;
 pub use search::{Search, SearchOptions, SearchVersion};
+pub use skip::skipped;

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::io::Write;
-
 use coffer_test_servers::mysql::compare::{Database, checksums, same_dump, same_rows};
 use coffer_test_servers::mysql::sample;
 use coffer_test_servers::{Mysql, MysqlOptions, MysqlVersion, cache};
@@ -17,8 +15,7 @@ fn each(test: impl Fn(&Mysql)) {
     for version in MysqlVersion::ALL {
         // It comes by Maven, which not every machine has.
         if let (MysqlVersion::MySql55, Err(error)) = (version, version.programs()) {
-            // Past the harness's capture.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: no MySQL 5.5: {error}");
+            coffer_test_servers::skipped(format_args!("no MySQL 5.5: {error}"));
             continue;
         }
         let server = Mysql::start(version, &MysqlOptions::default()).unwrap();

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,8 +22,7 @@ const STOCK: [SearchVersion; 2] = [SearchVersion::OpenSearch38, SearchVersion::E
 fn with(version: SearchVersion, test: impl Fn(&mut Search)) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     if !SearchVersion::tested().contains(&version) {
-        // Past the harness's capture.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {}: COFFER_TEST_ALL_SEARCH=1 has it tested", version.name());
+        coffer_test_servers::skipped(format_args!("{}: COFFER_TEST_ALL_SEARCH=1 has it tested", version.name()));
         return;
     }
     if !version.is_at_hand() {

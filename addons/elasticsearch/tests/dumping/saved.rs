@@ -145,7 +145,10 @@ async fn without_an_endpoint_it_says_so() {
 async fn a_real_one_is_asked_where_there_is_one() {
     let variables = ["COFFER_TEST_DASHBOARDS_URL", "COFFER_TEST_DASHBOARDS_SEARCH_URL"];
     let [Ok(dashboards), Ok(search)] = variables.map(std::env::var) else {
-        eprintln!("SKIPPED: no Kibana and no OpenSearch Dashboards: set {}", variables.join(" and "));
+        coffer_test_servers::skipped(format_args!(
+            "no Kibana and no OpenSearch Dashboards: set {}",
+            variables.join(" and ")
+        ));
         return;
     };
     let split = |url: &str| {

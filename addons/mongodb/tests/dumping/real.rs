@@ -72,7 +72,7 @@ async fn all_kinds_of_collections_are_defined_as_stock_mongodump_does() {
     ] {
         // Older ones have not all of them.
         if let Err(error) = client.run(scratch.name, &create) {
-            eprintln!("SKIPPED: {error}");
+            coffer_test_servers::skipped(error);
         }
     }
     for collection in ["capped", "checked", "french", "clustered"] {

@@ -27,7 +27,7 @@ pub fn server(version: MysqlVersion) -> Option<&'static Mysql> {
 /// A server of a test's own.
 pub fn start(version: MysqlVersion, options: &MysqlOptions) -> Option<Mysql> {
     if let Err(error) = version.programs() {
-        eprintln!("SKIPPED: no {}: {error}", version.name());
+        coffer_test_servers::skipped(format_args!("no {}: {error}", version.name()));
         return None;
     }
     Some(Mysql::start(version, options).expect("a server"))

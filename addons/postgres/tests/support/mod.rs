@@ -42,7 +42,7 @@ pub fn server() -> Option<&'static Server> {
     let start = || match PostgresVersion::V17.programs() {
         Ok(_) => Some(Server::start(PostgresVersion::V17)),
         Err(error) => {
-            eprintln!("SKIPPED: no PostgreSQL: {error}");
+            coffer_test_servers::skipped(format_args!("no PostgreSQL: {error}"));
             None
         }
     };

@@ -1,6 +1,6 @@
 //! A disk that fills up: a real one where this test may mount it, and a store that only says so.
 
-use std::{io::Write, path::Path, process::Command, sync::Arc};
+use std::{path::Path, process::Command, sync::Arc};
 
 use super::{
     CHEAP, Files, backup, cause,
@@ -50,7 +50,7 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_lists_nothing_and_works_again_with_room() {
     let Some(disk) = SmallDisk::mount("size=30m,mode=700") else {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: may not mount a small tmpfs here: the real full disk is missing");
+        coffer_test_servers::skipped("may not mount a small tmpfs here: the real full disk is missing");
         return;
     };
     let config = StoreConfig::Local { path: disk.0.path().into() };

@@ -1,8 +1,6 @@
 //! The engine on a real S3 server.
 
-use std::io::Write;
-
-use coffer_test_servers::S3;
+use coffer_test_servers::{S3, skipped};
 
 use super::{CHEAP, Files, backup, cause, noise, password, restore, small_files};
 use crate::{Error, Refusal, Repository, S3Config, S3Credentials, SnapshotOptions, StoreConfig, open_store};
@@ -10,7 +8,7 @@ use crate::{Error, Refusal, Repository, S3Config, S3Credentials, SnapshotOptions
 /// A loud line when there is no server to be had.
 fn server() -> Option<S3> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    S3::start().inspect_err(|error| drop(writeln!(std::io::stderr(), "SKIPPED: no S3 server: {error}"))).ok()
+    S3::start().inspect_err(|error| skipped(format_args!("no S3 server: {error}"))).ok()
 }
 
 fn config(server: &S3) -> S3Config {

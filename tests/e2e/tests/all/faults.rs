@@ -1,6 +1,5 @@
 //! What happens in the middle: servers that die, disks that fill, and we ourselves being killed.
 
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -153,8 +152,7 @@ fn the_disk_is_full() {
     let small = scene.coffer.folder().join("small");
     std::fs::create_dir_all(&small).unwrap();
     let Some(confined) = small_disk(&small) else {
-        let line = "SKIPPED: the disk is full: no mount namespace can be made here\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        coffer_test_servers::skipped("the disk is full: no mount namespace can be made here");
         return;
     };
     scene.coffer.start_by(confined);

@@ -1,7 +1,5 @@
 //! A real `mongod` of somebody who has one: no package does.
 
-use std::io::Write;
-
 use percent_encoding::percent_decode_str;
 
 use super::client::Login;
@@ -31,8 +29,7 @@ pub(super) fn address() -> Result<Option<Address>> {
             }),
         },
         _ => {
-            // A closed stderr is no reason to fail.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: no real MongoDB: {VARIABLE} is not set");
+            crate::skipped(format_args!("no real MongoDB: {VARIABLE} is not set"));
             Ok(None)
         }
     }

@@ -5,9 +5,7 @@ use super::*;
 /// MySQL 5.5 comes by Maven, which not every machine has.
 fn start(version: MysqlVersion, options: &MysqlOptions) -> Option<Mysql> {
     if let (MysqlVersion::MySql55, Err(error)) = (version, version.programs()) {
-        use std::io::Write;
-        // Past the harness's capture.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: no MySQL 5.5: {error}");
+        crate::skipped(format_args!("no MySQL 5.5: {error}"));
         return None;
     }
     Some(Mysql::start(version, options).unwrap())

@@ -2,7 +2,6 @@
 //!
 //! They are assembled from the jars that their makers publish for embedding; what is in no jar, they lack.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use super::install;
@@ -156,8 +155,7 @@ impl SearchVersion {
     pub fn is_at_hand(self) -> bool {
         let missing = self.programs().err().or_else(|| tools::elasticdump_programs().err());
         if let Some(error) = &missing {
-            // Nobody is left to tell when that fails.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {error}", self.name());
+            crate::skipped(format_args!("{}: {error}", self.name()));
         }
         missing.is_none()
     }
