@@ -2,10 +2,11 @@
 
 use crate::cli::{Global, NamespaceArgs};
 use crate::failure::{Failure, OrFail, Result};
+use crate::manifest;
 use crate::paths::DataDir;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A server that answered.
 #[derive(Clone)]
@@ -25,7 +26,7 @@ impl Connection {
         let (path, named) = kubeconfig_path(global)?;
         let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| {
             if path.exists() {
-                return Failure::new(format_args!("unable to read the kubeconfig {}", path.display())).because(&error);
+                return unreadable(&path, &error);
             }
             let missing = Failure::new(format_args!("there is no kubeconfig at {}", path.display()));
             if named {
@@ -58,6 +59,17 @@ impl Connection {
     /// The way to the server by what its kubeconfig says now: one that was started again may listen elsewhere.
     pub async fn again(&self) -> Result<Self> {
         Self::open(&self.global).await
+    }
+}
+
+/// A kubeconfig holds a token, so what stands in it is not shown.
+fn unreadable(path: &Path, error: &KubeconfigError) -> Failure {
+    let failure = Failure::new(format_args!("unable to read the kubeconfig {}", path.display()));
+    match error {
+        KubeconfigError::Parse(error) => {
+            failure.cause(format_args!("not a kubeconfig: {}", manifest::explain(error, 1)))
+        }
+        error => failure.because(error),
     }
 }
 

@@ -101,7 +101,7 @@ fn parse(file: &str, text: &str, documents: &mut Vec<Document>, problems: &mut P
 }
 
 /// Without the lines around it: they may hold a secret. `first` is the document's first line in its file.
-fn explain(error: &serde_saphyr::Error, first: usize) -> String {
+pub fn explain(error: &serde_saphyr::Error, first: usize) -> String {
     let mut options = serde_saphyr::RenderOptions::default();
     options.formatter = &serde_saphyr::UserMessageFormatter;
     options.snippets = serde_saphyr::SnippetMode::Off;

@@ -34,6 +34,16 @@ pub fn api(client: &Client, kind: &Kind, namespace: &str) -> Api<DynamicObject> 
     }
 }
 
+/// Refuses the name of nothing, before something is made of it that can only fail.
+pub async fn must_exist(client: &Client, name_of_kind: &str, name: &str, namespace: &str) -> Result<()> {
+    let kind = kind(name_of_kind)?;
+    let found = api(client, kind, namespace).get_metadata_opt(name).await;
+    match found.map_err(|error| Failure::api(format_args!("unable to read {}", label(kind, name)), &error))? {
+        Some(_) => Ok(()),
+        None => Err(not_found(kind, name, namespace)),
+    }
+}
+
 /// `backupsession/shop-1`, as results name an object.
 pub fn label(kind: &Kind, name: &str) -> String {
     format!("{}/{name}", kind.singular)

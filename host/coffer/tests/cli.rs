@@ -47,6 +47,14 @@ fn without_a_server_a_command_says_how_to_get_one() {
 }
 
 #[test]
+fn what_a_kubeconfig_holds_is_not_shown() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "users:\n- name: coffer\n  user: {token: hunter2\n").unwrap();
+    let said = coffer(&["--kubeconfig", file.path().to_str().unwrap(), "get", "addons"], "");
+    assert!(said.contains("not a kubeconfig") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn all_that_is_wrong_with_a_manifest_is_said_at_once() {
     let manifest = "
 apiVersion: coffer.dev/v1alpha1

@@ -295,7 +295,6 @@ async fn the_latest_snapshot_is_of_one_target() {
     plane.repository("right").await;
     plane.repository_is(None).await;
     let folder = plane.backups().join("shop");
-    write_tagged(&folder, "right", &["target=AppBinding/demo/shop"]).await;
     let restore = async |name: &str, of: Value| {
         let mut source = json!({"repository": {"name": "shop"}});
         source.as_object_mut().unwrap().extend(of.as_object().unwrap().clone());
@@ -308,6 +307,10 @@ async fn the_latest_snapshot_is_of_one_target() {
         let status = session.status.unwrap();
         (status.snapshot.is_some(), status.run.error.unwrap())
     };
+    let (chosen, error) = restore("early", json!({})).await;
+    assert!(!chosen && error.message.contains("holds no snapshot yet"), "{error:?}");
+    assert!(error.hint.unwrap().contains("`coffer backup`"));
+    write_tagged(&folder, "right", &["target=AppBinding/demo/shop"]).await;
     // What all of them end with, here, once the snapshot is chosen.
     let (chosen, error) = restore("only", json!({})).await;
     assert!(chosen && error.message.contains("AppBinding demo/shop"), "{error:?}");

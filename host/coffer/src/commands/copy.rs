@@ -4,6 +4,7 @@ use super::restore::{ParamArgs, steps, target_ref};
 use crate::connect::Connection;
 use crate::failure::Result;
 use crate::output::{Printer, duration};
+use crate::resource;
 use crate::session::{self, SessionArgs, span};
 use clap::Args;
 use coffer_api::{DataSource, Duration, RestoreSession, RestoreSessionSpec, RestoreSessionStatus};
@@ -45,6 +46,10 @@ pub struct CopyArgs {
 }
 
 pub async fn run(connection: &Connection, args: CopyArgs, printer: Printer) -> Result<()> {
+    let namespace = connection.namespace(&args.run.namespace);
+    for (kind, name) in [("appbinding", &args.source), ("appbinding", &args.target), ("task", &args.task)] {
+        resource::must_exist(&connection.client, kind, name, &namespace).await?;
+    }
     let spec = RestoreSessionSpec {
         target: target_ref(&args.target),
         data_source: DataSource { application: Some(target_ref(&args.source)), ..DataSource::default() },

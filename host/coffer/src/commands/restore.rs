@@ -5,6 +5,7 @@ use crate::connect::Connection;
 use crate::failure::{Failure, Result};
 use crate::output::progress::elapsed;
 use crate::output::{Printer, bytes, duration, rate};
+use crate::resource;
 use crate::session::{self, SessionArgs, span};
 use clap::Args;
 use coffer_api::refs::{ObjectRef, TargetRef};
@@ -88,6 +89,16 @@ fn parameter(text: &str) -> Result<(String, Value), String> {
 pub async fn run(connection: &Connection, args: RestoreArgs, printer: Printer) -> Result<()> {
     let namespace = connection.namespace(&args.run.namespace);
     let spec = spec(connection, &namespace, &args).await?;
+    let named = [
+        ("repository", args.repository.as_deref()),
+        ("appbinding", args.target.as_deref()),
+        ("task", Some(args.task.as_str())),
+    ];
+    for (kind, name) in named {
+        if let Some(name) = name {
+            resource::must_exist(&connection.client, kind, name, &namespace).await?;
+        }
+    }
     let stem = spec.target.name.to_string();
     session::run(connection, &args.run, RestoreSession::new("", spec), &stem, printer, summary).await
 }

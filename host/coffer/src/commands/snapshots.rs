@@ -4,6 +4,7 @@ use crate::cli::{Format, NamespaceArgs, OutputArgs};
 use crate::connect::Connection;
 use crate::failure::{Failure, OrFail, Result};
 use crate::output::{Printer, age, bytes};
+use crate::resource;
 use clap::Args;
 use coffer_api::{Repository, Snapshot, StoragePhase, labels};
 use jiff::Timestamp;
@@ -46,6 +47,11 @@ pub async fn run(connection: &Connection, args: SnapshotsArgs, printer: Printer)
         args.repository.as_deref().is_none_or(|wanted| wanted == snapshot.spec.repository.name.as_str())
             && args.target.as_deref().is_none_or(|wanted| Some(wanted) == target)
     });
+    if snapshots.is_empty()
+        && let (Some(repository), Some(namespace)) = (&args.repository, &namespace)
+    {
+        resource::must_exist(&connection.client, "repository", repository, namespace).await?;
+    }
     if args.output.output != Format::Table {
         for snapshot in &mut snapshots {
             snapshot.metadata.managed_fields = None;
@@ -53,7 +59,11 @@ pub async fn run(connection: &Connection, args: SnapshotsArgs, printer: Printer)
         return printer.value(args.output.output, &json!({"apiVersion": "v1", "kind": "List", "items": snapshots}));
     }
     if snapshots.is_empty() {
-        printer.note("there are no snapshots here");
+        let such = if args.repository.is_some() || args.target.is_some() { "such " } else { "" };
+        printer.note(match &namespace {
+            Some(namespace) => format!("there are no {such}snapshots in namespace {namespace}; -A shows those of all"),
+            None => format!("there are no {such}snapshots"),
+        });
         return Ok(());
     }
     let now = Timestamp::now();
@@ -159,7 +169,11 @@ pub async fn find(connection: &Connection, args: &SnapshotArgs) -> Result<Snapsh
     let here = all.into_iter().filter(|snapshot| {
         args.repository.as_deref().is_none_or(|wanted| wanted == snapshot.spec.repository.name.as_str())
     });
-    choose(here.collect(), &args.snapshot, args.of.as_deref()).map_err(|failure| match failure.hint {
+    let here: Vec<_> = here.collect();
+    if let Some(repository) = args.repository.as_deref().filter(|_| here.is_empty()) {
+        resource::must_exist(&connection.client, "repository", repository, &namespace).await?;
+    }
+    choose(here, &args.snapshot, args.of.as_deref()).map_err(|failure| match failure.hint {
         Some(_) => failure,
         None => failure
             .hint(format_args!("`coffer snapshots -n {namespace}` lists them; -n and --repository choose others")),

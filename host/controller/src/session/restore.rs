@@ -87,7 +87,15 @@ async fn choose(opened: &Opened, namespace: &str, snapshot: &str, of: Option<&Ta
     let tag = of.map(|of| manifest::target_tag(of.kind.as_str(), namespace, of.name.as_str()));
     let filter = SnapshotFilter { tags: tag.into_iter().collect(), ..SnapshotFilter::default() };
     let found = opened.repository.snapshot(snapshot, &filter).await;
-    found.map_err(|error| Error::Refused(repository::failure(&object::label(&opened.object), &error)))
+    let label = object::label(&opened.object);
+    found.map_err(|error| match error {
+        coffer_repository::Error::NoSnapshot(_) if snapshot == DataSource::LATEST => {
+            let of = of.map(|of| format!(" of {} {namespace}/{}", of.kind.as_str(), of.name)).unwrap_or_default();
+            Error::refused(FailureClass::NotFound, format!("{label} holds no snapshot{of} yet"))
+                .hint("make one with `coffer backup`; `coffer snapshots` lists what there is")
+        }
+        error => Error::Refused(repository::failure(&label, &error)),
+    })
 }
 
 /// Refuses when the newest snapshot could be of another target than the one that is meant.
