@@ -111,13 +111,17 @@ pub async fn run<S: Session>(
     let ended: S = follow(connection, &namespace, &name, printer).await?;
     let status = ended.status().cloned().unwrap_or_default();
     let run = S::run(&status);
+    let is_for_people = args.output.output == Format::Table;
+    // Whoever reads it by a program wants to know of each step, above all when one failed.
+    if !is_for_people {
+        printer.value(args.output.output, &status)?;
+    }
     if run.phase == SessionPhase::Failed {
         return Err(failure(&ended, &name, &namespace, run.error.as_ref()));
     }
-    if args.output.output != Format::Table {
-        return printer.value(args.output.output, &status);
+    if is_for_people {
+        summary(&status, printer);
     }
-    summary(&status, printer);
     Ok(())
 }
 

@@ -130,7 +130,20 @@ fn names_of_what_is_not_there() {
     scene.backup_fails("shop").must_be("NotFound", &["Repository demo/nowhere"]);
     scene.coffer.apply(&[manifest::configuration("shop", "nothing", "shop", "postgres-backup", "{}", "")]);
     scene.backup_fails("shop").must_be("NotFound", &["AppBinding demo/nothing"]);
+    let told = scene.coffer.run(&["backup", "shop", "-n", NAMESPACE, "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert!(!told.success && status["error"]["class"] == "NotFound", "{told}");
     must_mention(&scene.coffer.fails(&["backup", "nobody", "-n", NAMESPACE]), &["nobody", "hint"]);
+    for wrong in [
+        ["--config", "shop", "--target", "nowhere", "--task", "postgres-restore"],
+        ["--config", "shop", "--target", "shop", "--task", "nowhere"],
+        ["--repository", "nowhere", "--target", "shop", "--task", "postgres-restore"],
+    ] {
+        let restore = [&["restore", "-n", NAMESPACE][..], &wrong].concat();
+        must_mention(&scene.coffer.fails(&restore), &["nowhere", "hint"]);
+    }
+    assert_eq!(scene.coffer.json(&["get", "restoresessions", "-n", NAMESPACE])["items"], serde_json::json!([]));
+    must_mention(&scene.coffer.fails(&["snapshots", "-n", NAMESPACE, "--repository", "gone"]), &["gone"]);
     must_be_unharmed(scene);
 }
 
