@@ -2,9 +2,14 @@
 
 use coffer_addon::omitted;
 use coffer_addon::parameters::{self, Jobs, Patterns, Span};
+use coffer_addon::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What is read from is renewed several times in its time: in less there would be nothing else than that.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(250);
 
 /// elasticsearch-dump.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -41,11 +46,44 @@ pub struct Dump {
     /// cheaply. 0: each shard by one.
     pub split_size: u64,
     /// How long the server keeps what is read from when it hears nothing, where its own limits are below 10 minutes (points in
-    /// time, which are asked for five times as often) or an hour (scrolls, which have to wait for a slow repository).
+    /// time, which are asked for five times as often) or an hour (scrolls, which have to wait for a slow repository). Not below
+    /// 250ms.
     pub keep_alive: Option<Span>,
 }
 
 impl Dump {
+    /// Whether an index or a data stream of that name is to be dumped.
+    pub fn asks_for(&self, name: &str, is_hidden: bool) -> bool {
+        (self.indices.is_empty() || self.names(name))
+            && Patterns::select(&self.include, &self.exclude, name)
+            && self.shows(name, is_hidden)
+    }
+
+    /// Whether being hidden does not keep it out of the dump: who names it wants it.
+    pub fn shows(&self, name: &str, is_hidden: bool) -> bool {
+        !is_hidden || self.hidden || self.names(name)
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.indices.iter().any(|named| named == name)
+    }
+
+    /// What the schema does not say.
+    pub fn check(&self) -> Result<()> {
+        if self.data_only && self.schema_only {
+            return Err(Error::InvalidParameter(
+                "dataOnly and schemaOnly leave nothing to dump; set one of them".into(),
+            ));
+        }
+        if self.keep_alive.is_some_and(|span| span.0 < SHORTEST_KEEP_ALIVE) {
+            return Err(Error::InvalidParameter(format!(
+                "keepAlive: no less than {}ms, and better some minutes: what is read from would be lost between two requests",
+                SHORTEST_KEEP_ALIVE.as_millis()
+            )));
+        }
+        Ok(())
+    }
+
     /// Which parameters leave something out, for people; none when nothing is. `hidden` are those that are left out for being
     /// that. Queries are not told: they hold values.
     pub fn filtered(&self, hidden: &[String]) -> Option<String> {
@@ -92,5 +130,9 @@ mod tests {
         assert_eq!(dump.filtered(&[]).as_deref(), Some("query: a"));
         assert_eq!(Dump::default().filtered(&[]), None);
         assert!(serde_json::from_str::<Dump>(r#"{"queries": {}}"#).is_err());
+        for (keep_alive, is_taken) in [("0s", false), ("249ms", false), ("250ms", true), ("10m", true)] {
+            let dump = serde_json::from_value::<Dump>(serde_json::json!({ "keepAlive": keep_alive })).expect("a span");
+            assert_eq!(dump.check().is_ok(), is_taken, "{keep_alive}");
+        }
     }
 }

@@ -143,6 +143,15 @@ async fn elasticsearch_with_tls_and_users_is_dumped() {
     let facts = dumped.expect("dumped").facts;
     let fact = |name: &str| facts.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     assert_eq!(fact("tables"), Some("1"), "{facts:?}");
+    // It is shown what it may see, and told that this is not all.
+    let error = there.fails(there.tls.clone(), &[("apiKey", &may)], json!({})).await;
+    assert_eq!(error.class, Class::Denied, "{error}");
+    assert!(error.to_string().contains(sample::ORDERS) && error.to_string().contains("exclude"), "{error}");
+    for parameters in [json!({ "include": [sample::ODD] }), json!({ "exclude": ["shop-[", "*"] })] {
+        let dumped = there.dump(there.tls.clone(), &[("apiKey", &may)], parameters.clone()).await.0;
+        let is_all = parameters.get("include").is_some();
+        assert_eq!(dumped.is_ok(), is_all, "{dumped:?}");
+    }
     let may_not = key(json!(["monitor", "view_index_metadata", "maintenance"]));
     let error = there.fails(there.tls.clone(), &[("apiKey", &may_not)], only.clone()).await;
     assert_eq!(error.class, Class::Denied, "{error}");

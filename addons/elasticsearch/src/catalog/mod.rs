@@ -12,6 +12,7 @@
 //! | [`security`] | who the user is to OpenSearch |
 //! | [`not_kept`] | what there is that no dump has |
 //! | [`selection`] | which of it is dumped |
+//! | [`unseen`] | what the server does not show the user |
 
 pub mod around;
 pub mod inference;
@@ -23,6 +24,7 @@ pub mod restricted;
 pub mod security;
 pub mod selection;
 pub mod streams;
+pub mod unseen;
 
 use crate::client::{Client, Refusal, what};
 use crate::layout::{DataStream, Definition, Definitions, IndexDefinition, is_own_setting};
@@ -79,8 +81,10 @@ struct Row {
 /// All indices, by name.
 pub async fn indices(client: &Client) -> Result<Vec<Found>> {
     let described: BTreeMap<String, Described> = client.get("/_all?flat_settings=true&expand_wildcards=all").await?;
-    let path = "/_cat/indices?format=json&bytes=b&expand_wildcards=all&h=index,status,docs.count,pri.store.size";
-    let rows: Vec<Row> = client.get(path).await?;
+    // Elasticsearch before 7.7 shows all of them anyway, and does not know the parameter: none are hidden there.
+    let all = if client.version().has_since(7, 7) { "&expand_wildcards=all" } else { "" };
+    let path = format!("/_cat/indices?format=json&bytes=b&h=index,status,docs.count,pri.store.size{all}");
+    let rows: Vec<Row> = client.get(&path).await?;
     let mut rows: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.index.clone(), row)).collect();
     Ok(described.into_iter().map(|(name, described)| found(rows.remove(&name), name, described)).collect())
 }

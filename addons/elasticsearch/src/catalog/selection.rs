@@ -3,7 +3,6 @@
 use super::Found;
 use crate::layout::DataStream;
 use crate::parameters::Dump;
-use coffer_addon::parameters::Patterns;
 use coffer_addon::{Error, Result, omitted};
 use std::collections::BTreeSet;
 
@@ -31,28 +30,20 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
         let unmatched = omitted::line(unmatched);
         return Err(Error::InvalidParameter(format!("include: nothing is named like {unmatched}")));
     }
-    let has_excluded = parameters.exclude.iter().next().is_some() && !names.is_empty();
+    let has_excluded = !parameters.exclude.is_empty() && !names.is_empty();
     let unmatched = parameters.exclude.without_match(&names);
     if !unmatched.is_empty() {
         coffer_addon::warn!("exclude: nothing is named like {}", omitted::line(unmatched));
     }
-    let is_named = |name: &str| parameters.indices.iter().any(|named| named == name);
-    let chosen = |name: &str| {
-        (parameters.indices.is_empty() || is_named(name))
-            && Patterns::select(&parameters.include, &parameters.exclude, name)
-    };
-    // Who names it wants it.
-    let shown = |name: &str, hidden: bool| !hidden || parameters.hidden || is_named(name);
-    let is_hidden = |stream: &DataStream| stream.hidden || stream.name.starts_with('.');
     let mut left_out = Vec::new();
     let mut wanted = |name: &str, hidden: bool| {
-        let is_chosen = chosen(name);
-        let is_shown = shown(name, hidden);
-        if is_chosen && !is_shown && !name.starts_with('.') {
+        let is_wanted = parameters.asks_for(name, hidden);
+        if !is_wanted && parameters.asks_for(name, false) && !name.starts_with('.') {
             left_out.push(name.to_owned());
         }
-        is_chosen && is_shown
+        is_wanted
     };
+    check_included(parameters, &found, &streams, &backing)?;
     let streams: Vec<DataStream> =
         streams.into_iter().filter(|stream| wanted(&stream.name, is_hidden(stream))).collect();
     let selected: BTreeSet<&String> = streams.iter().flat_map(|stream| &stream.indices).collect();
@@ -62,7 +53,13 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
     };
     let found: Vec<Found> = found.into_iter().filter(|found| is_wanted(found)).collect();
     if has_excluded && found.is_empty() && streams.is_empty() {
-        return Err(Error::InvalidParameter("exclude: it leaves nothing to dump".into()));
+        return Err(Error::InvalidParameter(match left_out.is_empty() {
+            true => "exclude: it leaves nothing to dump".into(),
+            false => format!(
+                "exclude: it leaves nothing to dump but what is hidden: {}; set hidden to dump that",
+                omitted::line(&left_out)
+            ),
+        }));
     }
     for name in parameters.query.keys() {
         let is_there = found.iter().any(|found| found.name() == name);
@@ -71,6 +68,35 @@ pub fn select(parameters: &Dump, found: Vec<Found>, streams: Vec<DataStream>) ->
         }
     }
     Ok(Selected { found, streams, hidden: left_out })
+}
+
+fn is_hidden(stream: &DataStream) -> bool {
+    stream.hidden || stream.name.starts_with('.')
+}
+
+/// Whoever includes what is hidden means to have it: without `hidden` it would not be in the dump, and nothing would say so.
+fn check_included(
+    parameters: &Dump,
+    found: &[Found],
+    streams: &[DataStream],
+    backing: &BTreeSet<String>,
+) -> Result<()> {
+    let own = found.iter().filter(|found| !backing.contains(found.name()));
+    let own = own.map(|found| (found.name(), found.hidden));
+    let all = own.chain(streams.iter().map(|stream| (stream.name.as_str(), is_hidden(stream))));
+    let all: Vec<(&str, bool)> = all.filter(|(name, _)| parameters.include.matches(name)).collect();
+    let is_seen = |(name, hidden): &&(&str, bool)| parameters.shows(name, *hidden);
+    let seen: Vec<&str> = all.iter().filter(is_seen).map(|(name, _)| *name).collect();
+    let unseen = parameters.include.without_match(&seen);
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    let matched: Vec<&str> = all.iter().map(|(name, _)| *name).filter(|name| !seen.contains(name)).collect();
+    Err(Error::InvalidParameter(format!(
+        "include: all that is named like {} is hidden: {}; set hidden to dump that",
+        omitted::line(&unseen),
+        omitted::line(&matched)
+    )))
 }
 
 #[cfg(test)]
@@ -105,6 +131,7 @@ mod tests {
         assert_eq!(names(r#"{"hidden": true}"#), Ok((all, these(&[]))));
         assert_eq!(names(r#"{"indices": ["h", "logs"]}"#), Ok((these(&[".ds-logs-1", "h"]), these(&[]))));
         assert_eq!(names(r#"{"include": ["a*"], "exclude": ["ab", "x"]}"#), Ok((these(&["a"]), these(&[]))));
+        assert_eq!(names(r#"{"include": [".kibana*"], "hidden": true}"#), Ok((these(&[".kibana"]), these(&[]))));
         assert_eq!(
             names(r#"{"query": {"logs": "{}"}, "exclude": ["a*"]}"#),
             Ok((these(&[".ds-logs-1"]), these(&["h"])))
@@ -114,6 +141,9 @@ mod tests {
             (r#"{"include": ["x*"]}"#, "x*"),
             (r#"{"exclude": ["*"]}"#, "exclude: it leaves nothing"),
             (r#"{"indices": ["a"], "exclude": ["a"]}"#, "exclude: it leaves nothing"),
+            (r#"{"include": [".kibana*"]}"#, "like .kibana* is hidden: .kibana; set hidden"),
+            (r#"{"include": ["a*", "h"]}"#, "like h is hidden: h; set hidden"),
+            (r#"{"exclude": ["a*", "logs"]}"#, "but what is hidden: h; set hidden"),
             (r#"{"query": {"x": "{}"}}"#, "x is dumped"),
         ] {
             assert!(matches!(names(wrong), Err(Error::InvalidParameter(text)) if text.contains(says)), "{wrong}");

@@ -21,7 +21,7 @@ mod turns;
 use crate::catalog::needed::Needed;
 use crate::catalog::security::Security;
 use crate::catalog::selection::{self, Selected};
-use crate::catalog::{self, Found, around, inference, lossy, not_kept, others, restricted, streams};
+use crate::catalog::{self, Found, around, inference, lossy, not_kept, others, restricted, streams, unseen};
 use crate::client::{Body, Client};
 use crate::layout::{
     self, COUNTS, Consistency, Counts, DataStream, FORMAT, INDEX, Index, IndexDefinition, MAX_INDEX, Server,
@@ -48,9 +48,7 @@ const MAX_SLICES: u32 = 1024;
 type NotKept = BTreeMap<String, Vec<String>>;
 
 pub async fn dump(application: Application, outbox: Outbox, parameters: Dump) -> Result<Report> {
-    if parameters.data_only && parameters.schema_only {
-        return Err(Error::InvalidParameter("dataOnly and schemaOnly leave nothing to dump; set one of them".into()));
-    }
+    parameters.check()?;
     let queries = queries(&parameters)?;
     let client = Client::connect(application.http()).await?;
     let contexts = Contexts::new(client.clone(), parameters.keep_alive.map(|span| span.0));
@@ -77,8 +75,10 @@ impl Run<'_> {
             true => Some(Saved::find(self.client).await?),
             false => None,
         };
+        let everything = unseen::All::read(self.client).await?;
         let mut all = catalog::indices(self.client).await?;
         let streams = streams::read(self.client).await?;
+        let own = self.check_seen(everything, &all, &streams.streams).await?;
         let failed = streams.failed();
         all.retain(|found| !failed.contains(found.name()));
         let streams::Found { streams, failures } = streams;
@@ -97,6 +97,10 @@ impl Run<'_> {
         let mut index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
         if index.schema {
             self.not_kept(&mut index.not_kept, &found, failures).await?;
+        }
+        if !own.is_empty() {
+            coffer_addon::warn!("NOT IN THIS BACKUP: the server's own indices {}", omitted::line(&own));
+            index.not_kept.insert("systemIndices".into(), own);
         }
         if saved.is_some() && !self.client.version().is_elasticsearch() {
             let others = security.other_tenants();
@@ -149,6 +153,27 @@ impl Run<'_> {
             serde_json::to_vec(&Counts { format: FORMAT, indices: counts, saved_objects: exported.counts.clone() })?;
         self.outbox.file(COUNTS).label("mediaType", "application/json").write_all(&counts).await?;
         Ok(report(&index, &exported, &tally, self.notes.take()))
+    }
+
+    /// Fails where the server shows the user a part only; gives the names of those of its own indices that it does not show.
+    async fn check_seen(
+        &self,
+        everything: Option<unseen::All>,
+        found: &[Found],
+        streams: &[DataStream],
+    ) -> Result<Vec<String>> {
+        if let Some(everything) = everything {
+            return unseen::check(self.client, self.parameters, &everything, found, streams).await;
+        }
+        // Each that is named has to be there.
+        if self.parameters.indices.is_empty() {
+            let not_known = "not known: the user may not see the cluster's state, by which that would be seen";
+            coffer_addon::warn!(
+                "whether the user is shown all indices is {not_known}; give it the cluster privilege monitor"
+            );
+            self.note("unseen", not_known);
+        }
+        Ok(Vec::new())
     }
 
     /// What no dump has. Failure stores take no documents but the server's own.

@@ -63,6 +63,18 @@ pub async fn restore(
         let names: Vec<&str> = ready.iter().map(|(index, _)| index.as_str()).collect();
         let index = parts.take(client, &names, is_end);
         let is_whole = is_end && whole.is_none();
+        if is_end && let Some(whole) = &whole {
+            let names = index.indices.iter().map(|index| index.name.as_str());
+            let mut names = names.chain(index.data_streams.iter().map(|stream| stream.name.as_str()));
+            if parameters.is_filtered()
+                && whole.targets().next().is_none()
+                && !names.any(|name| parameters.selects(name))
+            {
+                return Err(Error::InvalidParameter(
+                    "include, exclude: they leave nothing of the dump to restore".into(),
+                ));
+            }
+        }
         let plan = indexed::prepare(client, parameters, &index, is_whole, unfinished).await?;
         load(client, loader, &plan, ready).await?;
         match &mut whole {

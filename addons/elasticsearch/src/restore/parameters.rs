@@ -62,6 +62,11 @@ impl Default for Restore {
 }
 
 impl Restore {
+    /// Whether something may be left out.
+    pub fn is_filtered(&self) -> bool {
+        !self.include.is_empty() || !self.exclude.is_empty()
+    }
+
     /// Whether an index or a data stream of the dump is asked for.
     pub fn selects(&self, name: &str) -> bool {
         Patterns::select(&self.include, &self.exclude, name)

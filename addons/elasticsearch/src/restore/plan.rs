@@ -171,6 +171,13 @@ impl Plan {
         if !unmatched.is_empty() {
             return Err(unknown("rename", unmatched));
         }
+        if !names.is_empty() && parameters.is_filtered() && self.targets().next().is_none() {
+            return Err(Error::InvalidParameter(format!(
+                "{}: it leaves nothing of the dump to restore; it has {}",
+                if parameters.exclude.is_empty() { "include" } else { "exclude" },
+                omitted::line(&names)
+            )));
+        }
         // A copy leaves them out of the dump already.
         let unmatched = parameters.exclude.without_match(&names);
         if !unmatched.is_empty() {
@@ -240,7 +247,7 @@ pub fn planned(index: &IndexDefinition, parameters: &Restore, version: &Version)
 }
 
 /// A mapping with its type in between, or without, whatever the server wants.
-fn typed(mappings: &Definition, wants_type: bool) -> Result<Definition> {
+pub fn typed(mappings: &Definition, wants_type: bool) -> Result<Definition> {
     /// What a mapping without a type begins with; no type is called so.
     const ROOT: [&str; 15] = [
         "_data_stream_timestamp",
@@ -319,6 +326,8 @@ mod tests {
             (r#"{"include": ["x*"]}"#, "include: the dump has no index or data stream like x*"),
             (r#"{"rename": {"x": "y"}}"#, "rename: the dump has no index or data stream like x"),
             (r#"{"rename": {"a-1": "b"}}"#, "would become b"),
+            (r#"{"exclude": ["*"]}"#, "exclude: it leaves nothing of the dump to restore"),
+            (r#"{"include": ["a-1"], "exclude": ["a*"]}"#, "exclude: it leaves nothing"),
         ] {
             let error = plan(parameters).expect_err(wanted);
             assert!(matches!(&error, Error::InvalidParameter(text) if text.contains(wanted)), "{error}");

@@ -314,6 +314,72 @@ async fn what_cannot_be_refreshed_is_told() {
     }
 }
 
+/// A cluster's state with these indices.
+fn state(names: &[&str]) -> Answer {
+    let indices = names.iter().map(|name| ((*name).to_owned(), json!({ "state": "open", "system": *name == ".own" })));
+    Answer::Json(200, json!({ "metadata": { "indices": Value::Object(indices.collect()) } }))
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_show_the_user_is_refused_by_name() {
+    let is_state = |asked: &Asked| asked.path.starts_with("/_cluster/state") && asked.path.contains("metadata.indices");
+    let all = ["orders", "payroll", ".own", ".watches"];
+    let fake = Fake::start(move |asked| is_state(asked).then(|| state(&all))).await;
+    for (parameters, says) in
+        [("{}", "there is: payroll would"), (r#"{"hidden": true}"#, "there is: .watches, payroll would")]
+    {
+        let error = dump_from(at(fake.port), parameters).await.map(|dumped| dumped.report).expect_err("a part");
+        let says = |text: &str| text.contains(says) && text.contains("view_index_metadata");
+        assert!(matches!(&error, Error::Denied(text) if says(text)), "{error}");
+    }
+    for parameters in [r#"{"indices": ["orders"]}"#, r#"{"include": ["ord*"]}"#, r#"{"exclude": ["pay*"]}"#] {
+        dump_from(at(fake.port), parameters).await.expect(parameters);
+    }
+    let parameters = r#"{"hidden": true, "exclude": ["payroll", ".watches"]}"#;
+    let dumped = dump_from(at(fake.port), parameters).await.expect("dumped");
+    assert_eq!(dumped.fact("notKept"), "systemIndices: .own");
+    // One that was deleted in between.
+    let mut looks = 0;
+    let fake = Fake::start(move |asked| {
+        looks += usize::from(is_state(asked));
+        is_state(asked).then(|| state(if looks == 1 { &["orders", "gone"] } else { &["orders"] }))
+    })
+    .await;
+    dump_from(at(fake.port), "{}").await.expect("dumped");
+}
+
+#[tokio::test]
+async fn where_nobody_knows_what_the_server_does_not_show_it_is_said() {
+    let fake = Fake::start(|asked| {
+        let may_not = || Answer::Json(403, refusal("security_exception", "cluster:monitor/state is unauthorized"));
+        asked.path.starts_with("/_cluster/state").then(may_not)
+    })
+    .await;
+    let dumped = dump_from(at(fake.port), r#"{"dataOnly": true}"#).await.expect("dumped");
+    assert!(dumped.fact("unseen").starts_with("not known"));
+    let dumped = dump_from(at(fake.port), r#"{"dataOnly": true, "indices": ["orders"]}"#).await.expect("dumped");
+    assert!(dumped.report.facts.iter().all(|(name, _)| name != "unseen"));
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_not_included_in_silence() {
+    let fake = Fake::start(|asked| {
+        let index = json!({ "settings": { "index.number_of_shards": "1" } });
+        asked.is("GET", "/_all").then(|| Answer::Json(200, json!({ "orders": index, ".kibana_1": index })))
+    })
+    .await;
+    let outcome = dump_from(at(fake.port), r#"{"include": [".kibana*"]}"#).await.map(|dumped| dumped.report);
+    assert!(matches!(&outcome, Err(Error::InvalidParameter(text)) if text.contains("set hidden")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_keep_alive_that_keeps_nothing_is_refused() {
+    let fake = Fake::start(|_| None).await;
+    let outcome = dump_from(at(fake.port), r#"{"keepAlive": "0s"}"#).await.map(|dumped| dumped.report);
+    assert!(matches!(&outcome, Err(Error::InvalidParameter(text)) if text.contains("keepAlive")), "{outcome:?}");
+    assert!(fake.heard().is_empty());
+}
+
 /// Too many shards for points in time on all of them at once.
 #[tokio::test]
 async fn it_is_said_of_how_many_moments_a_dump_is() {

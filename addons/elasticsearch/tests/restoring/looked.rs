@@ -77,6 +77,19 @@ async fn users_do_not_come_by_the_way() {
     assert!(fake.changes().iter().all(|asked| !asked.path.contains("security")), "{:?}", fake.changes());
 }
 
+#[tokio::test]
+async fn filters_that_leave_nothing_are_refused() {
+    let fake = Fake::with(|_| None).await;
+    let around = json!({ "scripts": { "c": { "lang": "painless", "source": "1" } } });
+    let files = || dump(&[("x", json!({})), (".security-7", json!({}))], around.clone());
+    for parameters in [json!({ "exclude": ["*"] }), json!({ "include": ["x"], "exclude": ["x"] })] {
+        is_refused(&fake, parameters, files(), "exclude: it leaves nothing of the dump to restore").await;
+    }
+    is_refused(&fake, json!({ "include": [".security*"] }), files(), "include: it leaves nothing").await;
+    // A dump of definitions alone has nothing that could be left out.
+    restore_at(fake.port, r#"{"exclude": ["y"]}"#, dump(&[], around)).await.expect("restored");
+}
+
 /// A cluster with these aliases, data streams and templates.
 fn having(aliases: Value, streams: Value, templates: Value) -> impl FnMut(&Asked) -> Option<(u16, String)> {
     move |asked| {
