@@ -14,6 +14,9 @@ mod live;
 mod saved;
 #[path = "dumping/scrolled.rs"]
 mod scrolled;
+#[path = "dumping/six.rs"]
+mod six;
+mod sixes;
 
 use coffer_addon::{Ends, Error, testing};
 use coffer_addon_elasticsearch::layout::{Consistency, Count, Definitions};

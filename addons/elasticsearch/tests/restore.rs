@@ -12,6 +12,9 @@ mod objects;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;
+#[path = "restoring/six.rs"]
+mod six;
+mod sixes;
 #[path = "restoring/twice.rs"]
 mod twice;
 

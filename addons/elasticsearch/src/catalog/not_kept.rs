@@ -1,11 +1,12 @@
 //! What a server has that no dump has: it is named, so that nobody believes it kept.
 
 use super::is_unknown;
-use crate::client::{Body, Client, MAX_ANSWER, what};
+use crate::client::{Body, Client, MAX_ANSWER, Version, what};
 use coffer_addon::Result;
 use futures::StreamExt;
 use futures::stream;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Requests at once.
@@ -19,30 +20,36 @@ struct Kind {
     list: &'static str,
     /// An entry's name in it, as a JSON pointer.
     entry: &'static str,
+    /// Elasticsearch's version that knows the path. An older one takes it for an index's, or does not know its parameters.
+    since: (u32, u32),
 }
 
 const fn kind(name: &'static str, path: &'static str, list: &'static str, entry: &'static str) -> Kind {
-    Kind { name, path, list, entry }
+    Kind { name, path, list, entry, since: (0, 0) }
+}
+
+const fn since(major: u32, minor: u32, kind: Kind) -> Kind {
+    Kind { since: (major, minor), ..kind }
 }
 
 const BOTH: [Kind; 1] = [kind("snapshotRepositories", "/_snapshot", "", "")];
 
 const ELASTICSEARCH: [Kind; 15] = [
-    kind("anomalyDetectors", "/_ml/anomaly_detectors", "/jobs", "/job_id"),
-    kind("autoFollowPatterns", "/_ccr/auto_follow", "/patterns", "/name"),
-    kind("connectors", "/_connector?size=1000", "/results", "/id"),
-    kind("dataFrameAnalytics", "/_ml/data_frame/analytics?size=1000", "/data_frame_analytics", "/id"),
-    kind("datafeeds", "/_ml/datafeeds", "/datafeeds", "/datafeed_id"),
-    kind("inferenceEndpoints", "/_inference/_all", "/endpoints", "/inference_id"),
-    kind("inferenceEndpoints", "/_inference/_all", "/models", "/model_id"),
-    kind("logstashPipelines", "/_logstash/pipeline", "", ""),
-    kind("queryRules", "/_query_rules?size=1000", "/results", "/ruleset_id"),
-    kind("rollupJobs", "/_rollup/job/_all", "/jobs", "/config/id"),
-    kind("searchApplications", "/_application/search_application?size=1000", "/results", "/name"),
-    kind("snapshotPolicies", "/_slm/policy", "", ""),
-    kind("trainedModels", "/_ml/trained_models?size=1000", "/trained_model_configs", "/model_id"),
-    kind("transforms", "/_transform?size=1000", "/transforms", "/id"),
-    kind("watches", WATCHES, "/watches", "/_id"),
+    since(6, 5, kind("anomalyDetectors", "/_ml/anomaly_detectors", "/jobs", "/job_id")),
+    since(6, 5, kind("autoFollowPatterns", "/_ccr/auto_follow", "/patterns", "/name")),
+    since(8, 8, kind("connectors", "/_connector?size=1000", "/results", "/id")),
+    since(7, 3, kind("dataFrameAnalytics", "/_ml/data_frame/analytics?size=1000", "/data_frame_analytics", "/id")),
+    since(6, 5, kind("datafeeds", "/_ml/datafeeds", "/datafeeds", "/datafeed_id")),
+    since(8, 11, kind("inferenceEndpoints", "/_inference/_all", "/endpoints", "/inference_id")),
+    since(8, 11, kind("inferenceEndpoints", "/_inference/_all", "/models", "/model_id")),
+    since(7, 12, kind("logstashPipelines", "/_logstash/pipeline", "", "")),
+    since(8, 10, kind("queryRules", "/_query_rules?size=1000", "/results", "/ruleset_id")),
+    since(6, 5, kind("rollupJobs", "/_rollup/job/_all", "/jobs", "/config/id")),
+    since(8, 8, kind("searchApplications", "/_application/search_application?size=1000", "/results", "/name")),
+    since(7, 4, kind("snapshotPolicies", "/_slm/policy", "", "")),
+    since(7, 10, kind("trainedModels", "/_ml/trained_models?size=1000", "/trained_model_configs", "/model_id")),
+    since(7, 5, kind("transforms", "/_transform?size=1000", "/transforms", "/id")),
+    since(7, 11, kind("watches", WATCHES, "/watches", "/_id")),
 ];
 
 const OPENSEARCH: [Kind; 7] = [
@@ -67,6 +74,7 @@ pub async fn read(client: &Client) -> Result<BTreeMap<String, Vec<String>>> {
         (true, false) => BOTH.iter().chain(&ELASTICSEARCH).collect(),
         (false, _) => BOTH.iter().chain(&OPENSEARCH).collect(),
     };
+    let kinds = kinds.into_iter().filter(|kind| client.version().has_since(kind.since.0, kind.since.1));
     let found = stream::iter(kinds).map(async |kind| (kind, names(client, kind).await));
     let mut found = std::pin::pin!(found.buffered(AT_ONCE));
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -87,7 +95,8 @@ async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>> {
         path if path.ends_with("/_search") => ("POST", json!({ "size": 1000, "query": { "match_all": {} } })),
         _ => ("GET", Value::Null),
     };
-    match client.ask(method, kind.path, &Body::json(&body)?).await? {
+    let path = kind.path(client.version());
+    match client.ask(method, &path, &Body::json(&body)?).await? {
         Ok(mut answer) => Ok(kind.names(&answer.json::<Value>(MAX_ANSWER).await?)),
         // Plugins that were never used have no index to search.
         Err(refusal) if is_unknown(&refusal) => Ok(Vec::new()),
@@ -95,7 +104,7 @@ async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>> {
         Err(refusal) if refusal.reason.contains("license is non-compliant") => Ok(Vec::new()),
         Err(refusal) => {
             let status = refusal.status;
-            let refused = refusal.error(&what(method, kind.path));
+            let refused = refusal.error(&what(method, &path));
             coffer_addon::debug!("whether the server has {} is not known: {refused}", kind.name);
             Ok(vec![match status {
                 401 | 403 => UNSEEN.to_owned(),
@@ -106,6 +115,15 @@ async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>> {
 }
 
 impl Kind {
+    /// Before Elasticsearch 7 what has a licence of its own is below a path of its own.
+    fn path(&self, version: &Version) -> Cow<'static, str> {
+        let is_below = ["/_ml/", "/_rollup/"].iter().any(|folder| self.path.starts_with(folder));
+        match version.is_elasticsearch() && version.major < 7 && is_below {
+            true => Cow::Owned(self.path.replacen("/_", "/_xpack/", 1)),
+            false => Cow::Borrowed(self.path),
+        }
+    }
+
     fn names(&self, answer: &Value) -> Vec<String> {
         let named = |entry: &Value| entry.pointer(self.entry).and_then(Value::as_str).map(str::to_owned);
         let names: Vec<String> = match answer.pointer(self.list) {

@@ -2,7 +2,7 @@
 //! rest: a dump of that would be taken for one of everything.
 
 use super::Found;
-use crate::client::{Body, Client, MAX_ANSWER, what};
+use crate::client::{Client, what};
 use crate::layout::DataStream;
 use crate::parameters::Dump;
 use coffer_addon::{Error, Result, omitted};
@@ -73,11 +73,8 @@ pub struct All(BTreeMap<String, There>);
 impl All {
     /// None: the user may not see it. To be read before what it is compared with.
     pub async fn read(client: &Client) -> Result<Option<All>> {
-        match client.ask("GET", STATE, &Body::None).await? {
-            Ok(mut answer) => {
-                let State { metadata } = answer.json(MAX_ANSWER).await?;
-                Ok(Some(All::of(metadata, !client.version().is_elasticsearch())))
-            }
+        match client.try_get::<State>(STATE).await? {
+            Ok(State { metadata }) => Ok(Some(All::of(metadata, !client.version().is_elasticsearch()))),
             Err(refusal) if refusal.status == 403 => Ok(None),
             Err(refusal) => Err(refusal.error(&what("GET", STATE))),
         }

@@ -3,7 +3,7 @@
 use super::names;
 use super::parameters::Restore;
 use super::unfinished::Unfinished;
-use super::{once, target};
+use super::{once, plan, target};
 use crate::client::{Body, Client, Flavour, Refusal, what};
 use crate::layout::{Definition, Definitions, Index};
 use coffer_addon::http::segment;
@@ -78,6 +78,17 @@ impl Kind {
             Kind::SynonymSet | Kind::EnrichPolicy => Some(Flavour::Elasticsearch.name()),
             Kind::Policy => Some(&index.server.flavour),
             _ => None,
+        }
+    }
+
+    /// Elasticsearch's version that knows it; every OpenSearch does, where it is of that flavour.
+    fn since(self) -> (u32, u32) {
+        match self {
+            Kind::SynonymSet => (8, 10),
+            Kind::EnrichPolicy | Kind::EnrichingPipeline => (7, 5),
+            Kind::ComponentTemplate | Kind::IndexTemplate => (7, 8),
+            Kind::Policy => (6, 6),
+            Kind::Script | Kind::SearchPipeline | Kind::Pipeline | Kind::LegacyTemplate => (0, 0),
         }
     }
 
@@ -175,12 +186,27 @@ impl Cluster {
                         omitted::line(definitions.keys())
                     )));
                 }
+                let (major, minor) = kind.since();
+                let is_known = client.version().has_since(major, minor);
                 for (name, definition) in definitions {
                     names::check_definition(kind.name(), name)?;
                     if !kind.has(definition)? {
                         continue;
                     }
+                    // An old server takes its path for an index's.
+                    if !is_known {
+                        return Err(Error::Unsupported(format!(
+                            "the dump has the {} {name}, and {own} knows such since {major}.{minor}; set templates to false, or \
+                             dump without it",
+                            kind.name()
+                        )));
+                    }
                     let definition = &renamed(kind, definition, parameters)?;
+                    let definition = match kind {
+                        Kind::LegacyTemplate => &of_types(definition, client.version().has_types())
+                            .context(|| format!("the mapping of the template {name}"))?,
+                        _ => definition,
+                    };
                     let found = kind.find(client, name).await?;
                     let is_same = found.as_ref().is_some_and(|found| is_same(found, definition));
                     if found.is_some() && !is_same && !parameters.overwrite {
@@ -267,6 +293,20 @@ async fn replacing(client: &Client, path: &str) -> Result<String> {
     })
 }
 
+/// A template's mappings are with a type in between, or without, as an index' are.
+fn of_types(template: &Definition, wants_type: bool) -> Result<Definition> {
+    let mut fields: BTreeMap<String, Definition> = serde_json::from_str(template.text())?;
+    let Some(mappings) = fields.get_mut("mappings").filter(|mappings| mappings.text() != "{}") else {
+        return Ok(template.clone());
+    };
+    let typed = plan::typed(mappings, wants_type)?;
+    if typed == *mappings {
+        return Ok(template.clone());
+    }
+    *mappings = typed;
+    Ok(Definition(serde_json::value::to_raw_value(&fields)?))
+}
+
 /// A policy for lookups says which indices it looks into.
 fn renamed(kind: Kind, definition: &Definition, parameters: &Restore) -> Result<Definition> {
     if kind != Kind::EnrichPolicy || parameters.rename.is_empty() {
@@ -332,6 +372,20 @@ mod tests {
         assert!(same(found.clone(), json!({ "policy": { "states": [], "ism_template": template(json!(5)) } })));
         assert!(!same(found, json!({ "policy": { "states": [1] } })));
         assert!(same(json!({ "processors": [], "modified_date": "x" }), json!({ "processors": [] })));
+    }
+
+    #[test]
+    fn a_templates_mappings_have_a_type_where_they_have_to() {
+        let of = |text: &str| serde_json::from_str::<Definition>(text).expect("JSON");
+        let plain = of(r#"{"index_patterns":["a"],"mappings":{"properties":{"f":{"type":"long"}}}}"#);
+        let typed = of(r#"{"index_patterns":["a"],"mappings":{"_doc":{"properties":{"f":{"type":"long"}}}}}"#);
+        for (one, other, wants_type) in [(&plain, &typed, true), (&typed, &plain, false)] {
+            assert_eq!(&of_types(one, wants_type).expect("one type"), other);
+            assert_eq!(&of_types(other, wants_type).expect("one type"), other);
+        }
+        let none = of(r#"{"index_patterns":["a"],"mappings":{}}"#);
+        assert_eq!(of_types(&none, true).expect("none"), none);
+        assert!(of_types(&of(r#"{"mappings":{"a":{},"b":{}}}"#), false).is_err());
     }
 
     #[test]
