@@ -108,6 +108,11 @@ async fn refusals_have_their_codes_and_no_values() {
             "denied",
             "{…}",
         ),
+        (
+            refusal(16755, "Location16755", "Can't extract geo keys: { at: \"SECRET\" } out of bounds, lng: SECRET"),
+            "failed",
+            "geo keys: {…} (Location16755",
+        ),
         (refusal(59, "CommandNotFound", "no such command: 'count'"), "unsupported", "no such command"),
         (refusal(26, "NamespaceNotFound", "ns not found"), "failed", "ns not found (NamespaceNotFound 26)"),
         (rawdoc! { "ok": 0, "errmsg": "odd" }, "failed", "odd"),
@@ -306,7 +311,9 @@ proptest! {
         if let Some(cut) = cut {
             says.truncate(cut.index(says.len()));
         }
-        prop_assert!(read_all(&says).is_err() || says.len() == two_batches().len());
+        let whole = says.len() == two_batches().len();
+        // A cursor that a change has closed ends behind the first batch.
+        prop_assert!(read_all(&says).map_or(true, |count| whole || count == 4));
     }
 }
 

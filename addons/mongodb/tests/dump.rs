@@ -351,11 +351,11 @@ async fn what_is_written_during_the_dump_is_in_the_oplog() {
             client.insert("shop", "orders", &documents(500..510)).expect("inserted");
             let update = rawdoc! { "update": "orders", "updates": [{ "q": { "_id": 3 }, "u": { "$set": { "state": "after" } } }] };
             client.run("shop", &update).expect("updated");
-            let delete = rawdoc! { "delete": "users", "deletes": [{ "q": { "_id": 4 }, "limit": 1 }] };
+            let delete = rawdoc! { "delete": "orders", "deletes": [{ "q": { "_id": 4 }, "limit": 1 }] };
             client.run("shop", &delete).expect("deleted");
         }
     };
-    // Documents of both were asked for by then.
+    // The first orders, what is changed and deleted among them, have been read by then.
     let dumped = dump_before(&server, r#"{"jobs": 1}"#, &["getMore\0", "orders"], write).await.expect("dumped");
     let index = dumped.index();
     let Consistency::Oplog { start, end } = index.consistency else { panic!("{:?}", index.consistency) };

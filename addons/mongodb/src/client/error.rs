@@ -34,15 +34,12 @@ impl ServerError {
         ServerError { code: number(reply, "code").unwrap_or(0), code_name: text("codeName"), message: text("errmsg") }
     }
 
-    /// Name and message. What the server quotes in braces, mostly a document or the command, is left out: those are values.
+    /// Name and message. What the server quotes in braces, mostly a document or the command, is left out, and what follows: those
+    /// are values.
     pub fn text(&self) -> String {
         let ServerError { code, code_name, message } = self;
-        let quoted = message.find('{').zip(message.rfind('}')).filter(|(begin, end)| begin < end);
-        let message = match quoted {
-            Some((begin, end)) => {
-                let (front, behind) = (message.get(..begin), message.get(end + 1..));
-                format!("{}{{…}}{}", front.unwrap_or_default(), behind.unwrap_or_default())
-            }
+        let message = match message.split_once('{') {
+            Some((front, _)) => format!("{front}{{…}}"),
             None => message.clone(),
         };
         let space = if code_name.is_empty() { "" } else { " " };

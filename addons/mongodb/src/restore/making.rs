@@ -26,7 +26,7 @@ pub async fn make_all(client: &mut Client, parameters: &Restore, definitions: &[
             make(client, parameters, definition).await?;
             made.push(definition);
         }
-        check_made(client, parameters, definitions).await
+        accept(parameters, ignored(client, definitions).await?)
     };
     let outcome = outcome.await;
     if outcome.is_err() {
@@ -109,8 +109,14 @@ fn id_index(indexes: &[RawDocumentBuf]) -> RawDocumentBuf {
     index
 }
 
-/// A server may take an option for one that it does not know, and say nothing.
-async fn check_made(client: &mut Client, parameters: &Restore, definitions: &[&Definition]) -> Result<()> {
+/// An option that the server did not take, and whose it is.
+pub struct Ignored {
+    pub option: String,
+    pub namespace: String,
+}
+
+/// What the server made otherwise than it was told to: it may take an option for one that it does not know, and say nothing.
+pub async fn ignored(client: &mut Client, definitions: &[&Definition]) -> Result<Vec<Ignored>> {
     let mut there: BTreeMap<&str, BTreeMap<String, There>> = BTreeMap::new();
     let mut ignored = Vec::new();
     for definition in definitions {
@@ -125,7 +131,7 @@ async fn check_made(client: &mut Client, parameters: &Restore, definitions: &[&D
         for (name, value) in options(made)?.iter().flatten() {
             let is_default = !is_true(value) && value.as_bool().is_some();
             if !is_default && !matches!(found.options.get(name.as_str()), Ok(Some(_))) {
-                ignored.push(format!("{} of {}", name.as_str(), definition.namespace()));
+                ignored.push(Ignored { option: name.as_str().into(), namespace: definition.namespace() });
             }
         }
         if definition.kind == Kind::View && found.kind != Kind::View {
@@ -139,10 +145,15 @@ async fn check_made(client: &mut Client, parameters: &Restore, definitions: &[&D
             )));
         }
     }
+    Ok(ignored)
+}
+
+/// Whether the restore may go on without these.
+pub fn accept(parameters: &Restore, ignored: Vec<Ignored>) -> Result<()> {
     if ignored.is_empty() {
         return Ok(());
     }
-    let names = omitted::line(&ignored);
+    let names = omitted::line(ignored.iter().map(|Ignored { option, namespace }| format!("{option} of {namespace}")));
     if !parameters.allow_unsupported {
         return Err(Error::Unsupported(format!(
             "the server ignores options: {names}; restore into one that knows them, leave them out with exclude, or set allowUnsupported"

@@ -26,6 +26,7 @@ mod making;
 mod oplog;
 mod parameters;
 mod plain;
+mod rehearsal;
 mod run;
 mod shelf;
 mod standing;

@@ -4,6 +4,7 @@ use super::definition::Definition;
 use super::load::append_concern;
 use super::making::{NO_OPTIONS, check_concern, make_all, options};
 use super::parameters::Restore;
+use super::rehearsal::rehearse;
 use super::standing;
 use crate::client::{Client, code};
 use crate::layout::{BUCKETS, Kind};
@@ -49,8 +50,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Looks at everything that could stand in the way of these; changes nothing. Then drops what has to go and makes what
-    /// is not there, the views last.
+    /// Looks at everything that could stand in the way of these; changes nothing. Then sees that what has to go can be made
+    /// again, drops it, and makes what is not there, the views last.
     pub async fn prepare(
         &mut self,
         client: &mut Client,
@@ -64,6 +65,11 @@ impl Target {
             }
             decisions.push((definition, self.decide(client, parameters, definition).await?));
         }
+        let replaced = decisions.iter().filter(|(_, decision)| *decision == Decision::DropFirst);
+        let replaced: Vec<&Definition> = replaced.map(|(definition, _)| *definition).collect();
+        let is_free =
+            |database: &str, name: &str| !self.databases.get(database).is_some_and(|there| there.contains_key(name));
+        rehearse(client, parameters, &replaced, is_free).await?;
         for (definition, decision) in &decisions {
             if *decision == Decision::DropFirst {
                 drop_collection(client, definition).await?;

@@ -76,7 +76,7 @@ async fn what_the_index_does_not_say_is_an_error() {
     for (files, wanted) in [
         (changed(&|small| data(small, three[..three.len() - 1].to_vec())), "document 3 at byte"),
         (changed(&|small| data(small, super::restoring::bytes(&numbered(2)))), "2 documents of"),
-        (changed(&|small| data(small, [&three[..], &three].concat())), "restore"),
+        (changed(&|small| data(small, [&three[..], &three].concat())), "6 documents of"),
         (changed(&|small| data(small, super::restoring::bytes(&other))), "not those of the dump"),
         (changed(&|small| drop_first(small)), "did not come"),
         (changed(&|small| small.files.push(small.files[0].clone())), "came twice"),

@@ -36,7 +36,17 @@ async fn an_option_that_the_server_ignores_is_told() {
     // What the error says can be done at once: nothing is in the way.
     assert!(client(server).collections(&database).unwrap().is_empty());
     coffer_addon::testing::logged();
-    restore(server, r#"{"allowUnsupported": true}"#, small.artifacts()).await.expect("restored");
+    // Nor is anything dropped for what cannot be made.
+    let old = numbered(5);
+    client(server).insert(&database, "c", &old).unwrap();
+    let refused = restore(server, r#"{"drop": true}"#, small.artifacts()).await;
+    assert!(
+        matches!(&refused, Err(Error::Unsupported(text)) if text.contains(&format!("capped of {database}.c"))),
+        "{refused:?}"
+    );
+    assert_eq!(client(server).collections(&database).unwrap().len(), 1);
+    assert_eq!(client(server).documents(&database, "c").unwrap(), old);
+    restore(server, r#"{"allowUnsupported": true, "drop": true}"#, small.artifacts()).await.expect("restored");
     assert!(coffer_addon::testing::logged().iter().any(|(_, line)| line.starts_with("NOT RESTORED: capped")));
     assert_eq!(client(server).documents(&database, "c").unwrap(), numbered(3));
     let (database, view) = (name(), r#"{"viewOn":"c","pipeline":[]}"#);

@@ -11,7 +11,7 @@ use coffer_addon::{Binding, Ends, Error, testing};
 
 /// As long as a test wants to wait.
 fn impatient() -> Binding {
-    Binding { parameters: vec![("connectTimeoutMS".into(), "200".into())], ..binding() }
+    Binding { parameters: vec![("connectTimeoutMS".into(), "1000".into())], ..binding() }
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_dump_ends_when_the_server_falls_silent() {
 #[tokio::test]
 async fn a_server_that_is_busy_is_waited_for() {
     let fake = Fake::new("7.0.1", |_, _| None);
-    fake.takes_long_for("createIndexes", std::time::Duration::from_millis(1500));
+    fake.takes_long_for("createIndexes", std::time::Duration::from_secs(4));
     let index = r#"[{"v":2,"key":{"a":1},"name":"a_1"}]"#;
     let small = Small::new().with("d", "c", "{}", index, &numbered(3));
     let report = restore_into(fake.application_of(impatient()), "{}", small.artifacts()).await.expect("restored");
@@ -63,7 +63,7 @@ async fn a_server_that_is_busy_is_waited_for() {
 #[tokio::test]
 async fn a_server_that_takes_no_more_connections_is_waited_for() {
     let fake = Fake::new("7.0.1", |_, _| None);
-    fake.takes_long_for("createIndexes", std::time::Duration::from_millis(1500));
+    fake.takes_long_for("createIndexes", std::time::Duration::from_secs(4));
     fake.takes_no_more_from("createIndexes");
     let index = r#"[{"v":2,"key":{"a":1},"name":"a_1"}]"#;
     let small = Small::new().with("d", "c", "{}", index, &numbered(3));
