@@ -7,6 +7,7 @@
 mod auth;
 mod batch;
 mod cancel;
+mod connect;
 mod cursor;
 mod error;
 mod hello;
