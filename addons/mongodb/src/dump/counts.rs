@@ -3,8 +3,8 @@
 //! While others write, nobody can tell. Where nothing was written, or where the server reads from a snapshot, another count is
 //! a cursor that ended early, or a range that was not read.
 
-use super::documents::has_gone;
 use super::oplog::Written;
+use super::point::has_gone;
 use crate::catalog::Found;
 use crate::client::{Client, number};
 use crate::layout::Timestamp;

@@ -1,6 +1,8 @@
 //! Documents, from the read buffer into their files.
 
 use super::counts::Counts;
+use super::point::has_gone;
+use super::sessions::patient;
 use super::splitting::Range;
 use crate::catalog::{self, Found};
 use crate::client::{Client, Cursor};
@@ -178,14 +180,6 @@ impl Documents<'_> {
     }
 }
 
-/// Makes the server keep a query's cursor: whoever takes the dump may be slower than it is patient.
-pub fn patient(client: &Client, command: &mut RawDocumentBuf) {
-    // FerretDB 1 refuses to hear of it.
-    if !client.version().is_ferretdb() {
-        command.append(cstr!("noCursorTimeout"), true);
-    }
-}
-
 /// Fails when the collection is not the one that was listed. A query of one that is not there gives no documents and no error.
 async fn unchanged(client: &mut Client, found: &Found) -> Result<()> {
     let why = match catalog::again(client, found).await? {
@@ -198,12 +192,6 @@ async fn unchanged(client: &mut Client, found: &Found) -> Result<()> {
 
 fn is_own(found: &Found) -> bool {
     catalog::OWN.contains(&found.database.as_str())
-}
-
-/// Whether the server says that it no longer has the snapshot.
-pub fn has_gone(error: &Error) -> bool {
-    let text = error.message();
-    text.contains("SnapshotTooOld") || text.contains("SnapshotUnavailable")
 }
 
 /// What the server's words mean here.

@@ -1,7 +1,7 @@
 //! What was written while documents were read: the oplog's entries of that time, as the server has them.
 
-use super::documents::patient;
 use super::point::{self, OPLOG, namespace, replayed};
+use super::sessions::patient;
 use crate::catalog;
 use crate::client::Client;
 use crate::layout::{self, Data, Timestamp};

@@ -202,6 +202,12 @@ pub async fn snapshot(client: &mut Client) -> Result<Timestamp> {
     Ok(written.newest)
 }
 
+/// Whether the server says that it no longer has the snapshot.
+pub fn has_gone(error: &Error) -> bool {
+    let text = error.message();
+    text.contains("SnapshotTooOld") || text.contains("SnapshotUnavailable")
+}
+
 /// The oplog's newest entry; the inner error is why it cannot be read.
 pub async fn newest(client: &mut Client) -> Result<Result<Timestamp>> {
     Ok(match end(client, -1).await? {

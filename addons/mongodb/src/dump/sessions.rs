@@ -6,7 +6,7 @@
 use super::point;
 use crate::client::{Client, Login};
 use crate::layout::Timestamp;
-use bson::raw::{RawArrayBuf, RawDocumentBuf};
+use bson::raw::{RawArrayBuf, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::{Application, Error, Result, host};
 use futures::future::{Either, select};
@@ -15,6 +15,14 @@ use std::time::Duration;
 
 /// Often enough for the shortest `localLogicalSessionTimeoutMinutes` that is of any use.
 const INTERVAL: Duration = Duration::from_secs(120);
+
+/// Makes the server keep a query's cursor: whoever takes the dump may be slower than it is patient.
+pub fn patient(client: &Client, command: &mut RawDocumentBuf) {
+    // FerretDB 1 refuses to hear of it.
+    if !client.version().is_ferretdb() {
+        command.append(cstr!("noCursorTimeout"), true);
+    }
+}
 
 /// The connections' sessions, seen from outside.
 pub struct Watch<'a> {

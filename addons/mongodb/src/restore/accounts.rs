@@ -1,9 +1,8 @@
 //! Users and roles: put into collections of their own, from which the server takes them over by the command that it has for
 //! that. They hold what passwords are checked with: never in a log or an error.
 
+use super::concern::{append_concern, check_concern};
 use super::definition::Accounts as Of;
-use super::load::append_concern;
-use super::making::check_concern;
 use super::parameters::Restore;
 use crate::client::{Client, code};
 use bson::raw::{RawBsonRef, RawDocument, cstr};

@@ -83,7 +83,7 @@ async fn read(run: &Run<'_>, leader: &mut Client, target: &mut Target, incoming:
                         }
                         if let Some((leader, target)) = server.take() {
                             run.settle(leader, target, None).await?;
-                            replay = Some(Replay::new(leader, target, run));
+                            replay = Some(run.replaying(leader, target));
                         }
                     }
                     _ => {}

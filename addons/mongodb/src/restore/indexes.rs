@@ -1,8 +1,7 @@
 //! Indexes: those of the dump, with what its oplog did to them, made once all documents are there.
 
+use super::concern::{append_concern, check_concern};
 use super::definition::{Definition, Made};
-use super::load::append_concern;
-use super::making::check_concern;
 use crate::client::Client;
 use crate::layout::Kind;
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};

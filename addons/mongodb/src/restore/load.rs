@@ -1,10 +1,11 @@
 //! Documents into collections: readers make batches of them, connections take batches and insert them, side by side.
 
+use super::concern::append_concern;
 use super::definition::Definition;
 use super::documents::{Documents, Scanned};
 use super::standing;
 use super::timestamps;
-use crate::client::{Client, Hello, Kind as Server, number};
+use crate::client::{Client, Hello, number};
 use crate::layout::{Data, Kind};
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::rawdoc;
@@ -282,7 +283,9 @@ impl<'a> Loader<'a> {
         for filling in &fillings {
             let (name, inserted) = (format!("{}.{}", filling.database, filling.collection), filling.inserted.get());
             let count = count(client, filling, inserted).await?;
-            if count < inserted && (filling.may_shrink || standing::may_shrink(client, filling).await?) {
+            if count < inserted
+                && (filling.may_shrink || standing::may_shrink(client, &filling.database, &filling.collection).await?)
+            {
                 coffer_addon::warn!("{name} has {count} of {inserted} documents: the server removes them by itself");
             } else if count != inserted {
                 // Documents that were refused say more.
@@ -346,11 +349,4 @@ fn compare(file: &str, read: &Data, expected: &Data) -> Result<()> {
         return Err(Error::Corrupt(format!("{file}: its documents are not those of the dump (by their hash)")));
     }
     Ok(())
-}
-
-/// Members of a set acknowledge what most of them have; others have nobody to ask.
-pub fn append_concern(command: &mut RawDocumentBuf, hello: &Hello) {
-    if hello.is_member() || hello.kind == Server::Mongos {
-        command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
-    }
 }

@@ -1,12 +1,12 @@
 //! Making collections and views, and seeing that the server made what it was told to.
 
+use super::concern::{append_concern, check_concern};
 use super::definition::{Definition, Made, is_true};
-use super::load::append_concern;
 use super::parameters::Restore;
-use super::target::{There, drop_collection, look};
-use crate::client::{Client, ServerError};
+use super::there::{There, drop_collection, look};
+use crate::client::Client;
 use crate::layout::Kind;
-use bson::raw::{RawDocument, RawDocumentBuf, cstr};
+use bson::raw::{RawDocumentBuf, cstr};
 use bson::spec::BinarySubtype;
 use bson::{Binary, rawdoc};
 use coffer_addon::{Context as _, Error, Result, omitted};
@@ -38,16 +38,6 @@ pub async fn make_all(client: &mut Client, parameters: &Restore, definitions: &[
         }
     }
     outcome
-}
-
-/// A reply may say that a thing was done, but not as safely as was asked for.
-pub fn check_concern(reply: &RawDocument) -> Result<()> {
-    match reply.get_document("writeConcernError") {
-        Ok(error) => Err(ServerError::read(error)
-            .during("a command")
-            .context("it is done, but not acknowledged by a majority of the members")),
-        Err(_) => Ok(()),
-    }
 }
 
 /// The options that the collection is made with.

@@ -8,12 +8,13 @@
 //! |---|---|
 //! | [`indexed`], [`foreign`] with its [`shelf`], [`archived`] | the three kinds of dump |
 //! | [`archive`], [`documents`], [`extjson`] | their formats |
+//! | [`there`], [`concern`] | what is on the server, and when a write is one |
 //! | [`target`], [`standing`], [`making`], [`load`], [`oplog`] with [`entries`], [`transactions`], [`views`], [`strangers`] and [`plain`], [`indexes`], [`accounts`] | what is done on the server, in this order |
 
 mod accounts;
 mod archive;
 mod archived;
-mod crc;
+mod concern;
 mod definition;
 mod documents;
 mod entries;
@@ -32,8 +33,7 @@ mod shelf;
 mod standing;
 mod strangers;
 mod target;
-#[cfg(test)]
-mod testing;
+mod there;
 mod timestamps;
 mod transactions;
 mod views;

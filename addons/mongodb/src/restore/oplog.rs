@@ -4,22 +4,22 @@
 //! indexes: indexes are made at the end, and the oplog only changes which. Entries of transactions are kept until it is
 //! known that the transaction came to something. Names of databases and of what is left out are as for everything else.
 
+use super::concern::{append_concern, check_concern};
 use super::definition::{Fate, Made, fate};
 use super::entries::{check_applied, id_of, split, unreadable, without_options};
 use super::indexes::Indexes;
-use super::load::append_concern;
-use super::making::check_concern;
 use super::parameters::Restore;
 use super::plain;
-use super::run::Run;
 use super::strangers::Strangers;
-use super::target::{Becomes, Target, logical};
+use super::target::{Becomes, Target};
+use super::there::logical;
 use super::transactions::{self, Transactions};
 use crate::client::{Client, code};
 use crate::layout::{BUCKETS, Kind};
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use coffer_addon::{Context as _, Error, Result};
+use std::collections::BTreeMap;
 
 /// Entries that are sent together, in number and bytes. Together they are one entry of the server's own oplog, of 16 MiB.
 const MOST: usize = 500;
@@ -43,12 +43,19 @@ pub struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub fn new(client: &'a mut Client, target: &'a mut Target, run: &'a Run<'_>) -> Replay<'a> {
+    /// `indexes` is what is made at the end. Entries on collections that are not `known` may be those of others.
+    pub fn new(
+        client: &'a mut Client,
+        target: &'a mut Target,
+        parameters: &'a Restore,
+        indexes: &'a Indexes,
+        known: &BTreeMap<(String, String), Kind>,
+    ) -> Replay<'a> {
         Replay {
             client,
-            parameters: run.parameters,
-            indexes: &run.indexes,
-            strangers: Strangers::new(target, run.parameters, &run.known.borrow()),
+            parameters,
+            indexes,
+            strangers: Strangers::new(target, parameters, known),
             waiting: Vec::new(),
             waiting_bytes: 0,
             transactions: Transactions::default(),

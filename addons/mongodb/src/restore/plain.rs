@@ -1,8 +1,7 @@
 //! Entries of an oplog as ordinary writes, for servers that have no `applyOps`.
 
+use super::concern::{append_concern, check_concern};
 use super::entries::{split, unreadable};
-use super::load::append_concern;
-use super::making::check_concern;
 use crate::client::{Client, code};
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::rawdoc;

@@ -3,7 +3,7 @@
 use super::definition::{Definition, Made};
 use super::making::{Ignored, accept, ignored, make, options};
 use super::parameters::Restore;
-use super::target::drop_collection;
+use super::there::drop_collection;
 use crate::client::Client;
 use coffer_addon::Result;
 use std::collections::BTreeSet;

@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
 
     /// What becomes of a collection of the dump; none where it was left out by a filter.
     pub fn fate(&self, database: &str, collection: &str) -> Option<Fate> {
-        let name = super::target::logical(collection);
+        let name = super::there::logical(collection);
         self.seen.borrow_mut().insert((database.into(), name.into()));
         let fate = fate(database, collection);
         if matches!(fate, Fate::Accounts(Of::Users | Of::Roles)) {
@@ -173,6 +173,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Who replays what was written during the dump.
+    pub fn replaying<'b>(&'b self, leader: &'b mut Client, target: &'b mut Target) -> Replay<'b> {
+        Replay::new(leader, target, self.parameters, &self.indexes, &self.known.borrow())
+    }
+
     async fn replay(
         &self,
         leader: &mut Client,
@@ -185,7 +190,7 @@ impl<'a> Run<'a> {
             return drain(oplog).await;
         }
         let mut read = Data::new(OPLOG.into());
-        let mut replay = Replay::new(leader, target, self);
+        let mut replay = self.replaying(leader, target);
         let mut documents = Documents::new(oplog);
         while let Some((document, _)) = documents.next().await? {
             read.add(document);

@@ -2,8 +2,7 @@
 //! refuse or remove documents that the dump's collection had.
 
 use super::definition::{Definition, Made, is_true};
-use super::load::Filling;
-use super::target::{logical, look};
+use super::there::{logical, look};
 use crate::client::{Client, number};
 use bson::raw::{RawBsonRef, RawDocument};
 use bson::rawdoc;
@@ -26,8 +25,7 @@ pub async fn other_indexes(client: &mut Client, definition: &Definition, made: &
 
 /// Whether the server removes documents of a collection by itself, by what the collection is there: it is capped, or its
 /// documents have a time to live, by an option or by an index.
-pub async fn may_shrink(client: &mut Client, filling: &Filling) -> Result<bool> {
-    let (database, collection) = (filling.database.as_str(), filling.collection.as_str());
+pub async fn may_shrink(client: &mut Client, database: &str, collection: &str) -> Result<bool> {
     let there = look(client, database).await?;
     // Buckets go with their time series' option.
     for there in [collection, logical(collection)].into_iter().filter_map(|name| there.get(name)) {

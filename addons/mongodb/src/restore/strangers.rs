@@ -3,7 +3,8 @@
 
 use super::definition::{Definition, Made};
 use super::parameters::Restore;
-use super::target::{Becomes, Target, logical};
+use super::target::{Becomes, Target};
+use super::there::logical;
 use crate::client::Client;
 use crate::layout::Kind;
 use coffer_addon::{Context as _, Error, Result};

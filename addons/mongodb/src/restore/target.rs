@@ -1,24 +1,16 @@
 //! The server that is restored into: what is there already, and whether it may stay, must go or stops the restore.
 
 use super::definition::Definition;
-use super::load::append_concern;
-use super::making::{NO_OPTIONS, check_concern, make_all, options};
+use super::making::{NO_OPTIONS, make_all, options};
 use super::parameters::Restore;
 use super::rehearsal::rehearse;
 use super::standing;
-use crate::client::{Client, code};
-use crate::layout::{BUCKETS, Kind};
-use bson::raw::{RawDocument, RawDocumentBuf};
-use bson::rawdoc;
-use coffer_addon::{Context as _, Error, Result, omitted};
+use super::there::{There, drop_collection, empty, is_filled, look};
+use crate::client::Client;
+use crate::layout::Kind;
+use bson::raw::RawDocument;
+use coffer_addon::{Error, Result, omitted};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A collection on the server.
-#[derive(Clone, Debug)]
-pub struct There {
-    pub kind: Kind,
-    pub options: RawDocumentBuf,
-}
 
 /// What to do about a collection of the dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,31 +155,6 @@ impl Target {
     }
 }
 
-pub async fn look(client: &mut Client, database: &str) -> Result<BTreeMap<String, There>> {
-    let mut there = BTreeMap::new();
-    let mut cursor = client.query(database, rawdoc! { "listCollections": 1 }).await?;
-    while let Some(collection) = cursor.next().await? {
-        let name = collection.get_str("name").map_err(|_| Error::Corrupt("a collection without a name".into()))?;
-        let kind = match collection.get_str("type") {
-            Ok("view") => Kind::View,
-            Ok("timeseries") => Kind::Timeseries,
-            _ => Kind::Collection,
-        };
-        let options = collection.get_document("options").map(RawDocument::to_owned).unwrap_or_default();
-        there.insert(name.to_string(), There { kind, options });
-    }
-    Ok(there)
-}
-
-async fn is_filled(client: &mut Client, definition: &Definition) -> Result<bool> {
-    let find =
-        rawdoc! { "find": definition.name.as_str(), "projection": { "_id": 1 }, "limit": 1, "singleBatch": true };
-    let mut cursor = client.query(&definition.target, find).await?;
-    let is_filled = cursor.next().await?.is_some();
-    cursor.close().await?;
-    Ok(is_filled)
-}
-
 /// Whether both have the same fields. An option that was never given may stand there with its empty value.
 fn is_same(there: &RawDocument, wanted: &RawDocument) -> bool {
     let within = |one: &RawDocument, other: &RawDocument| {
@@ -199,37 +166,11 @@ fn is_same(there: &RawDocument, wanted: &RawDocument) -> bool {
     within(there, wanted) && within(wanted, there)
 }
 
-pub async fn drop_collection(client: &mut Client, definition: &Definition) -> Result<()> {
-    let mut command = rawdoc! { "drop": definition.name.as_str() };
-    append_concern(&mut command, client.hello());
-    let failed = || format!("unable to drop {}", definition.namespace());
-    match client.try_run(&definition.target, command).await? {
-        Err(error) if error.code != code::NAMESPACE_NOT_FOUND => Err(error.during("drop").context(failed())),
-        Ok(reply) => check_concern(&reply).context(failed),
-        Err(_) => Ok(()),
-    }
-}
-
-async fn empty(client: &mut Client, definition: &Definition) -> Result<()> {
-    let mut command = rawdoc! { "delete": definition.name.as_str(), "deletes": [{ "q": {}, "limit": 0 }] };
-    append_concern(&mut command, client.hello());
-    let failed = || format!("unable to empty {}", definition.namespace());
-    let reply = client.run(&definition.target, command).await.context(failed)?;
-    if matches!(reply.get("writeErrors"), Ok(Some(_))) {
-        return Err(Error::Failed(format!("{}: the server refuses", failed())));
-    }
-    check_concern(&reply).context(failed)
-}
-
-/// The name of the collection that a name in the oplog is about: a time series' buckets are the time series'.
-pub fn logical(collection: &str) -> &str {
-    collection.strip_prefix(BUCKETS).unwrap_or(collection)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::definition::Made;
     use super::*;
+    use bson::rawdoc;
 
     #[test]
     fn options_that_mean_nothing_are_left_out() {

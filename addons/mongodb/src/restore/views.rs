@@ -4,7 +4,8 @@
 use super::definition::{Definition, Made};
 use super::entries::{id_of, split, unreadable};
 use super::oplog::Replay;
-use super::target::{Becomes, drop_collection};
+use super::target::Becomes;
+use super::there::drop_collection;
 use crate::layout::{BUCKETS, Kind};
 use bson::raw::RawDocument;
 use coffer_addon::{Error, Result};

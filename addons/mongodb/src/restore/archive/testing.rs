@@ -1,6 +1,6 @@
 //! Archives made by hand, for tests.
 
-use super::archive::MAGIC;
+use super::MAGIC;
 use super::crc::Crc;
 use bson::raw::RawDocumentBuf;
 use bson::rawdoc;

@@ -12,12 +12,18 @@
 //!
 //! The parser does no I/O, and takes nothing for granted: neither lengths nor names nor order.
 
-use super::crc::Crc;
+mod crc;
+mod headers;
+#[cfg(test)]
+pub mod testing;
+
+pub use headers::{Listed, Namespace, OPLOG, Prelude};
+
 use super::documents::{MAX_DOCUMENT, MIN_DOCUMENT, length};
-use bson::RawDocument;
 use coffer_addon::{Error, Result};
+use crc::Crc;
+use headers::Header;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = 0x8199_e26d_u32.to_le_bytes();
@@ -26,45 +32,6 @@ pub const MAGIC: [u8; 4] = 0x8199_e26d_u32.to_le_bytes();
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 const TERMINATOR: [u8; 4] = [0xff; 4];
-
-/// The only version of the format there has been.
-const VERSION: &str = "0.1";
-
-/// The oplog stands in the prelude without a database.
-pub const OPLOG: (&str, &str) = ("", "oplog");
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Namespace {
-    pub database: String,
-    pub collection: String,
-}
-
-impl fmt::Display for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.database.is_empty() {
-            return f.write_str(&self.collection);
-        }
-        write!(f, "{}.{}", self.database, self.collection)
-    }
-}
-
-/// What the prelude says of a collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// As the headers of its segments have it: of a time series, that of its buckets.
-    pub data: Namespace,
-    pub name: String,
-    pub is_view: bool,
-    /// The text of `metadata.json`; none for the oplog.
-    pub metadata: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prelude {
-    pub server_version: String,
-    pub tool_version: String,
-    pub collections: Vec<Listed>,
-}
 
 /// What the next bytes are.
 #[derive(Debug, PartialEq)]
@@ -146,9 +113,9 @@ impl Parser {
         // A failed archive is not read on, so that this state is never met.
         let state = std::mem::replace(&mut self.state, State::Magic);
         let (state, event) = match (state, token) {
-            (State::Header, Token::Document(header)) => (State::Prelude(prelude(header)?), Event::Nothing),
+            (State::Header, Token::Document(header)) => (State::Prelude(Prelude::begin(header)?), Event::Nothing),
             (State::Prelude(mut prelude), Token::Document(document)) => {
-                let listed = listed(document)?;
+                let listed = Listed::read(document)?;
                 if !self.listed.insert(listed.data.clone()) {
                     return Err(Error::Corrupt(format!("its prelude has {} twice", listed.data)));
                 }
@@ -184,8 +151,7 @@ impl Parser {
     }
 
     fn header(&mut self, header: &[u8]) -> Result<(State, Event<'static>)> {
-        let document = raw(header)?;
-        let namespace = Namespace { database: text(document, "db")?, collection: text(document, "collection")? };
+        let Header { namespace, end } = Header::read(header)?;
         if !self.listed.contains(&namespace) {
             return Err(Error::Corrupt(format!("it has documents of {namespace}, which its prelude does not list")));
         }
@@ -193,11 +159,9 @@ impl Parser {
             return Err(Error::Corrupt(format!("{namespace} comes once more behind its end")));
         }
         let crc = self.open.remove(&namespace).unwrap_or_default();
-        let is_end = document.get_bool("EOF").map_err(|_| unreadable("EOF"))?;
-        if !is_end {
+        let Some(given) = end else {
             return Ok((State::Segment(namespace.clone(), crc), Event::Segment(namespace)));
-        }
-        let given = document.get_i64("CRC").map_err(|_| unreadable("CRC"))?.cast_unsigned();
+        };
         if given != crc.sum() {
             return Err(Error::Corrupt(format!(
                 "the checksum of {namespace} is {given:016x}, its documents come to {:016x}: they are damaged or some are missing",
@@ -244,46 +208,9 @@ fn token(buffer: &[u8]) -> Result<Option<(Token<'_>, usize)>> {
     Ok(Some((Token::Document(document), document.len())))
 }
 
-fn raw(bytes: &[u8]) -> Result<&RawDocument> {
-    RawDocument::from_bytes(bytes).map_err(|_| Error::Corrupt("a header cannot be read".into()))
-}
-
-fn unreadable(field: &str) -> Error {
-    Error::Corrupt(format!("a header's {field} is missing or no such thing"))
-}
-
-fn text(document: &RawDocument, field: &str) -> Result<String> {
-    document.get_str(field).map(String::from).map_err(|_| unreadable(field))
-}
-
-fn prelude(header: &[u8]) -> Result<Prelude> {
-    let header = raw(header)?;
-    let version = text(header, "version")?;
-    if version != VERSION {
-        return Err(Error::Unsupported(format!(
-            "the archive's format is {version}, and this addon knows {VERSION}; restore it with its own mongorestore"
-        )));
-    }
-    Ok(Prelude {
-        server_version: text(header, "server_version").unwrap_or_default(),
-        tool_version: text(header, "tool_version").unwrap_or_default(),
-        collections: Vec::new(),
-    })
-}
-
-fn listed(document: &[u8]) -> Result<Listed> {
-    let document = raw(document)?;
-    let (database, name) = (text(document, "db")?, text(document, "collection")?);
-    // Older versions do not say it.
-    let kind = text(document, "type").unwrap_or_default();
-    let collection = if kind == "timeseries" { format!("{}{name}", crate::layout::BUCKETS) } else { name.clone() };
-    let metadata = Some(text(document, "metadata")?).filter(|metadata| !metadata.is_empty());
-    Ok(Listed { data: Namespace { database, collection }, name, is_view: kind == "view", metadata })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Archive, archive};
+    use super::testing::{Archive, archive};
     use super::*;
     use bson::rawdoc;
 
