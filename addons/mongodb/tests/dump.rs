@@ -19,7 +19,7 @@ use coffer_addon_mongodb::layout::{Consistency, Hash, Kind};
 use coffer_test_servers::cache::run;
 use coffer_test_servers::mongodb::compare::{Database, same_database};
 use coffer_test_servers::mongodb::{Mongodb, MongodbOptions, MongodbVersion, corpus, sample, tool};
-use dumping::{documents, dump, dump_before, member, mongodump, mongorestore, name, server, sorted};
+use dumping::{Mongodump, documents, dump, dump_before, member, mongodump, mongorestore, name, server, sorted};
 
 fn only(database: &str) -> String {
     format!(r#"{{"databases": ["{database}"]}}"#)

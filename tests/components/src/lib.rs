@@ -3,6 +3,8 @@
 // All of it is for tests, where a panic says what is wrong.
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod dumped;
+
 use coffer_addon::testing::Written;
 use coffer_runtime::{Artifact, ArtifactReader, Grants, Linked, Operation, Report, RunError, Runtime, RuntimeOptions};
 use std::io::Write;

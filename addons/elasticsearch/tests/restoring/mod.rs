@@ -1,15 +1,15 @@
 //! Servers to restore into, and dumps to restore.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 pub mod fake;
 
 use coffer_addon::testing::{self, Written};
-use coffer_addon::{Application, Artifact, Binding, Connection, Ends, Error, Report, TlsMode};
+use coffer_addon::{Application, Binding, Connection, Ends, Error, Report, TlsMode};
+pub use coffer_test_components::dumped::{artifact, fact, files};
 use coffer_test_servers::cache::run;
 use coffer_test_servers::search::Search;
-use std::path::Path;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 pub fn binding(kind: &str) -> Binding {
@@ -58,25 +58,6 @@ pub async fn restore_with_dashboards(
 
 pub async fn restore(server: &Search, parameters: &str, files: Vec<Written>) -> Result<Report, Error> {
     restore_at(server.port(), parameters, files).await
-}
-
-pub fn fact<'a>(report: &'a Report, name: &str) -> &'a str {
-    let found = report.facts.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    found.unwrap_or_else(|| panic!("no fact {name} in {report:?}"))
-}
-
-pub fn artifact(name: &str, bytes: impl Into<Vec<u8>>) -> Written {
-    Written { artifact: Artifact { name: name.into(), labels: Vec::new() }, bytes: Ok(bytes.into()) }
-}
-
-/// A folder's files in the order of their names, as a snapshot without a manifest has them.
-pub fn files(folder: &Path) -> Vec<Written> {
-    let mut entries: Vec<_> = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.unwrap()).collect();
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    let read = |entry: &std::fs::DirEntry| {
-        artifact(&entry.file_name().to_string_lossy(), std::fs::read(entry.path()).expect("read"))
-    };
-    entries.iter().map(read).collect()
 }
 
 /// What stock multielasticdump makes of the sample.

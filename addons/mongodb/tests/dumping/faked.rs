@@ -1,7 +1,7 @@
 //! What no server at hand can do, against one that is none.
 
 use crate::dumping::fake::{Collection, Fake, at, cursor, primary, refusal, secondary, standalone};
-use crate::dumping::{Dump, dump_from, sorted};
+use crate::dumping::{Dump, Mongodump, dump_from, sorted};
 use crate::logged::entry;
 use bson::oid::ObjectId;
 use bson::raw::{RawDocumentBuf, cstr};

@@ -3,8 +3,8 @@
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
-use crate::dumping::Dump;
 use crate::dumping::fake::{Collection, Fake, at, primary};
+use crate::dumping::{Dump, Mongodump};
 use crate::faked::{dump, moment, numbered};
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::rawdoc;

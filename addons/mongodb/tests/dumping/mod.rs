@@ -8,9 +8,10 @@
 pub mod fake;
 
 use bson::{RawDocument, RawDocumentBuf};
-use coffer_addon::testing::{self, Written};
-use coffer_addon::{Application, Binding, Ends, Error, Report, TlsMode};
+use coffer_addon::testing;
+use coffer_addon::{Application, Binding, Error, TlsMode};
 use coffer_addon_mongodb::layout::{INDEX, Index};
+pub use coffer_test_components::dumped::Dump;
 use coffer_test_servers::cache::run;
 use coffer_test_servers::mongodb::{Mongodb, MongodbOptions, MongodbVersion};
 use futures::io::{AsyncRead, AsyncWrite};
@@ -57,49 +58,20 @@ pub fn application(server: &Mongodb) -> Application {
     })
 }
 
-/// What was dumped.
-pub struct Dump {
-    pub report: Report,
-    pub files: Vec<Written>,
+/// What is in a dump of a server of this kind.
+pub trait Mongodump {
+    fn index(&self) -> Index;
+    fn documents(&self, name: &str) -> Vec<RawDocumentBuf>;
 }
 
-impl Dump {
-    pub fn fact(&self, name: &str) -> &str {
-        let found = self.report.facts.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        found.unwrap_or_else(|| panic!("no fact {name} in {:?}", self.report))
-    }
-
-    pub fn index(&self) -> Index {
+impl Mongodump for Dump {
+    fn index(&self) -> Index {
         assert_eq!(self.files.last().expect("files").artifact.name, INDEX);
         serde_json::from_slice(self.bytes(INDEX)).expect("an index")
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.artifact.name == name)
-    }
-
-    pub fn bytes(&self, name: &str) -> &[u8] {
-        let file = self.files.iter().find(|file| file.artifact.name == name);
-        file.unwrap_or_else(|| panic!("no file {name} in {:?}", self.names())).bytes.as_ref().expect("whole")
-    }
-
-    pub fn documents(&self, name: &str) -> Vec<RawDocumentBuf> {
+    fn documents(&self, name: &str) -> Vec<RawDocumentBuf> {
         documents(self.bytes(name))
-    }
-
-    pub fn names(&self) -> Vec<&str> {
-        self.files.iter().map(|file| file.artifact.name.as_str()).collect()
-    }
-
-    /// The files in a folder, as mongorestore takes them.
-    pub fn write(&self) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        for file in &self.files {
-            let path = folder.path().join(&file.artifact.name);
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            std::fs::write(path, file.bytes.as_ref().expect("whole")).expect("written");
-        }
-        folder
     }
 }
 
@@ -122,10 +94,7 @@ pub fn sorted(mut documents: Vec<RawDocumentBuf>) -> Vec<RawDocumentBuf> {
 
 /// Dumps from whatever answers there.
 pub async fn dump_from(application: Application, parameters: &str) -> Result<Dump, Error> {
-    let (outbox, written) = testing::outbox();
-    let ends = Ends { application, inbox: testing::inbox([]), outbox };
-    let report = coffer_addon_mongodb::addon().run(ends, "mongodb-dump", parameters).await?;
-    Ok(Dump { report, files: written.take() })
+    Dump::of(coffer_addon_mongodb::addon(), "mongodb-dump", application, parameters).await
 }
 
 pub async fn dump(server: &Mongodb, parameters: &str) -> Result<Dump, Error> {

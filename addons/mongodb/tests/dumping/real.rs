@@ -1,6 +1,6 @@
 //! A real mongod, where there is one: what FerretDB cannot, without a fake's opinion of it.
 
-use crate::dumping::{Dump, application, dump_from, mongodump, sorted};
+use crate::dumping::{Dump, Mongodump, application, dump_from, mongodump, sorted};
 use crate::{definitions, only};
 use bson::{RawDocumentBuf, rawdoc};
 use coffer_addon_mongodb::layout::Consistency;

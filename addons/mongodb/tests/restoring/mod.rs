@@ -1,7 +1,7 @@
 //! Servers to restore into, and dumps of every kind to restore.
 
 // Every test binary uses another part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 // clippy.toml allows these in test functions; helpers of tests are as much a test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
@@ -9,12 +9,13 @@ pub mod fake;
 
 use bson::RawDocumentBuf;
 use coffer_addon::testing::{self, Written};
-use coffer_addon::{Application, Artifact, Binding, Ends, Error, Report, TlsMode};
+use coffer_addon::{Application, Binding, Error, Report, TlsMode};
 use coffer_addon_mongodb::layout::{self, Collection, Consistency, Data, FORMAT, INDEX, Index, Kind};
+use coffer_test_components::dumped::{self, Dump};
+pub use coffer_test_components::dumped::{artifact, fact, files};
 use coffer_test_servers::cache::run;
 use coffer_test_servers::mongodb::compare::Database;
 use coffer_test_servers::mongodb::{Client, Mongodb, MongodbOptions, MongodbVersion};
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::compat::TokioAsyncReadCompatExt;
@@ -51,8 +52,7 @@ pub fn application(server: &Mongodb) -> Application {
 }
 
 pub async fn restore_into(application: Application, parameters: &str, files: Vec<Written>) -> Result<Report, Error> {
-    let ends = Ends { application, inbox: testing::inbox(files), outbox: testing::outbox().0 };
-    coffer_addon_mongodb::addon().run(ends, "mongodb-restore", parameters).await
+    dumped::restore(coffer_addon_mongodb::addon(), "mongodb-restore", application, parameters, files).await
 }
 
 pub async fn restore(server: &Mongodb, parameters: &str, files: Vec<Written>) -> Result<Report, Error> {
@@ -61,10 +61,9 @@ pub async fn restore(server: &Mongodb, parameters: &str, files: Vec<Written>) ->
 
 /// A dump's files as they were written: the index is the last.
 pub async fn dump_as_written(server: &Mongodb, parameters: &str) -> (Report, Vec<Written>) {
-    let (outbox, written) = testing::outbox();
-    let ends = Ends { application: application(server), inbox: testing::inbox([]), outbox };
-    let report = coffer_addon_mongodb::addon().run(ends, "mongodb-dump", parameters).await.expect("dumped");
-    (report, written.take())
+    let dumped = Dump::of(coffer_addon_mongodb::addon(), "mongodb-dump", application(server), parameters).await;
+    let Dump { report, files } = dumped.expect("dumped");
+    (report, files)
 }
 
 /// As the host hands them on from a repository: the index is the first.
@@ -73,33 +72,6 @@ pub async fn dump(server: &Mongodb, parameters: &str) -> (Report, Vec<Written>) 
     files.rotate_right(1);
     assert_eq!(files[0].artifact.name, INDEX);
     (report, files)
-}
-
-pub fn fact<'a>(report: &'a Report, name: &str) -> &'a str {
-    let found = report.facts.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    found.unwrap_or_else(|| panic!("no fact {name} in {report:?}"))
-}
-
-pub fn artifact(name: &str, bytes: impl Into<Vec<u8>>) -> Written {
-    Written { artifact: Artifact { name: name.into(), labels: Vec::new() }, bytes: Ok(bytes.into()) }
-}
-
-/// A folder's files in the order of their names, as a snapshot without a manifest has them.
-pub fn files(folder: &Path) -> Vec<Written> {
-    fn add(folder: &Path, prefix: &str, files: &mut Vec<Written>) {
-        let mut entries: Vec<_> = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.unwrap()).collect();
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            match entry.file_type().unwrap().is_dir() {
-                true => add(&entry.path(), &format!("{name}/"), files),
-                false => files.push(artifact(&name, std::fs::read(entry.path()).expect("read"))),
-            }
-        }
-    }
-    let mut all = Vec::new();
-    add(folder, "", &mut all);
-    all
 }
 
 /// What stock mongodump makes of a database, as a folder.
