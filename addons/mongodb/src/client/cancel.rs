@@ -206,9 +206,7 @@ async fn kill(client: &mut Client, underway: &Underway) -> Result<Result<(), Ser
         let command = rawdoc! { "killSessions": [session_id(id)] };
         match client.try_run("admin", command).await? {
             // FerretDB 1: there is no other way on it, and mostly nothing to stop.
-            Err(error) if error.code == code::COMMAND_NOT_FOUND => {
-                coffer_addon::debug!("the server cannot be asked to stop a statement: {}", error.text());
-            }
+            Err(error) if error.code == code::COMMAND_NOT_FOUND => {}
             outcome => outcomes.push(outcome),
         }
     }

@@ -89,7 +89,8 @@ impl Client {
         mut command: RawDocumentBuf,
     ) -> Result<Result<(), ServerError>> {
         let is_find = command.iter().next().is_some_and(|first| first.is_ok_and(|(name, _)| name == "find"));
-        if is_find && self.version.has_long_batches() && !matches!(command.get("singleBatch"), Ok(Some(_))) {
+        let says = |name: &str| matches!(command.get(name), Ok(Some(_)));
+        if is_find && self.version.has_long_batches() && !says("singleBatch") && !says("batchSize") {
             command.append(cstr!("batchSize"), paced::LEAST);
         }
         self.send(database, command, None).await?;
