@@ -45,6 +45,7 @@ async fn all_of(version: SearchVersion, consistency: Consistency, documents: u32
     live::is_loaded_by_stock_programs(&server).await;
     finds_what_is_lossy(&server).await;
     assert_eq!(open_contexts(&server), 0);
+    live::is_told_of_a_red_index(&server).await;
     live::is_told_of_a_killed_node(server).await;
 }
 

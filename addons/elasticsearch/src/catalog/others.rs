@@ -8,6 +8,7 @@ use coffer_addon::{Error, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// None of those that the user may not see.
 pub type Seen = std::result::Result<Definitions, Unseen>;
@@ -107,10 +108,67 @@ struct Explained {
     policy: Option<String>,
 }
 
-/// The policy of ISM that manages an index. An answer has counts beside indices.
-pub async fn ism_policy(client: &Client, index: &str) -> Result<Option<String>> {
-    let path = format!("/_plugins/_ism/explain/{}", segment(index));
-    let Some(mut found): Option<Map<String, Value>> = optional(client, &path).await? else { return Ok(None) };
-    let Some(explained) = found.remove(index) else { return Ok(None) };
-    Ok(serde_json::from_value::<Explained>(explained)?.policy)
+/// Names of indices in a path, in bytes: servers take first lines of 4096.
+const NAMES: usize = 3000;
+
+/// The policies of ISM that manage these indices, by index; many are asked about at once.
+pub async fn ism_policies(client: &Client, indices: &[&str]) -> Result<BTreeMap<String, String>> {
+    let mut managed = BTreeMap::new();
+    for names in together(indices) {
+        if let Some(found) = explain(client, names).await? {
+            managed.extend(found);
+            continue;
+        }
+        // One of them may have been deleted meanwhile.
+        for name in names {
+            managed.extend(explain(client, std::slice::from_ref(name)).await?.into_iter().flatten());
+        }
+    }
+    Ok(managed)
+}
+
+/// As many as a path has room for, each time.
+fn together<'a, 'b>(mut names: &'b [&'a str]) -> impl Iterator<Item = &'b [&'a str]> {
+    std::iter::from_fn(move || {
+        let mut length = 0;
+        let fits = |name: &&&str| {
+            length += segment(name).len() + 1;
+            length <= NAMES
+        };
+        let count = names.iter().take_while(fits).count().max(1);
+        let (some, left) = names.split_at_checked(count)?;
+        names = left;
+        Some(some)
+    })
+}
+
+/// None where there is no such index.
+async fn explain(client: &Client, indices: &[&str]) -> Result<Option<BTreeMap<String, String>>> {
+    let names: Vec<String> = indices.iter().map(|name| segment(name)).collect();
+    let found: Option<Map<String, Value>> =
+        optional(client, &format!("/_plugins/_ism/explain/{}", names.join(","))).await?;
+    let Some(mut found) = found else { return Ok(None) };
+    let mut managed = BTreeMap::new();
+    // An answer has counts beside indices.
+    for name in indices {
+        let Some(explained) = found.remove(*name) else { continue };
+        if let Some(policy) = serde_json::from_value::<Explained>(explained)?.policy {
+            managed.insert((*name).to_owned(), policy);
+        }
+    }
+    Ok(Some(managed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_names_go_together_as_fit() {
+        let (long, short) = ("l".repeat(NAMES), "s".repeat(NAMES / 3 - 1));
+        let names = [long.as_str(), &short, &short, &short, &short, "a"];
+        let counts: Vec<usize> = together(&names).map(<[&str]>::len).collect();
+        assert_eq!(counts, [1, 3, 2]);
+        assert_eq!(together(&[]).count(), 0);
+    }
 }

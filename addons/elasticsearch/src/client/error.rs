@@ -12,6 +12,10 @@ const MAX_REASON: usize = 500;
 /// Where reasons begin to quote documents: mappers, number formats and parsers.
 const QUOTES: [&str; 4] = ["Preview of field's value", "[Source:", "For input string:", "could not parse input"];
 
+/// What to do where an index is red.
+pub const SHARDS: &str = "the server is up, but shards of the index are on no node that runs: GET /_cluster/allocation/explain says \
+                          why; bring them back, or exclude the index";
+
 /// A server's refusal: the status, and what the body says, without documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -50,6 +54,13 @@ impl Refusal {
         matches!(self.status, 502 | 504)
     }
 
+    /// The server is there, and has not all of an index.
+    fn lacks_shards(&self) -> bool {
+        let says = ["no_shard_available", "missing shards", "primary shard is not active"];
+        let said = says.iter().any(|text| self.kind.contains(text) || self.reason.contains(text));
+        self.status == 503 && (said || self.reason == "all shards failed")
+    }
+
     /// `what` was refused.
     pub fn error(&self, what: &str) -> Error {
         let Refusal { status, kind, reason } = self;
@@ -59,6 +70,9 @@ impl Refusal {
             (kind, reason) => format!(": {kind}: {reason}"),
         };
         let text = format!("{what} was answered {status}{said}");
+        if self.lacks_shards() {
+            return Error::Unavailable(format!("{text}; {SHARDS}"));
+        }
         match status {
             401 => Error::Denied(format!(
                 "{text}; the server does not take these credentials: check the binding's username and password, token or API key"
@@ -106,6 +120,18 @@ pub fn without_documents(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_red_index_is_no_wrong_address() {
+        let red =
+            |reason: &str| format!(r#"{{"error":{{"type":"search_phase_execution_exception","reason":{reason:?}}}}}"#);
+        for reason in ["all shards failed", "Search rejected due to missing shards [[x][0]]"] {
+            let error = Refusal::of(503, red(reason).as_bytes()).error("POST /x/_pit");
+            assert!(matches!(&error, Error::Unavailable(text) if text.contains("allocation/explain")), "{error}");
+        }
+        let busy = Refusal::of(503, red("queue is full").as_bytes()).error("POST /x/_pit");
+        assert!(!busy.message().contains("allocation/explain"), "{busy}");
+    }
 
     #[test]
     fn a_refusal_names_what_and_why() {

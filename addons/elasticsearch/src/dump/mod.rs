@@ -374,6 +374,14 @@ impl Run<'_> {
             .into_iter()
             .map(|found| (found.definition.name.clone(), found.definition))
             .collect();
+        // Who may see policies may see what they manage.
+        let managed = match schema && !around.policies.is_empty() && !self.client.version().is_elasticsearch() {
+            true => {
+                let names = found.iter().map(Found::name).filter(|name| now.contains_key(*name));
+                others::ism_policies(self.client, &names.collect::<Vec<_>>()).await?
+            }
+            false => BTreeMap::new(),
+        };
         let mut indices = Vec::new();
         for found in found {
             let Some(now) = now.remove(found.name()) else {
@@ -383,12 +391,7 @@ impl Run<'_> {
                 )));
             };
             let IndexDefinition { name, data_stream, closed, file, .. } = found.definition.clone();
-            // Who may see policies may see what they manage.
-            let ism_policy = match schema && !around.policies.is_empty() && !self.client.version().is_elasticsearch() {
-                true => others::ism_policy(self.client, &name).await?,
-                false => None,
-            };
-            let ism_policy = ism_policy.filter(|policy| around.policies.contains_key(policy));
+            let ism_policy = managed.get(&name).filter(|policy| around.policies.contains_key(*policy)).cloned();
             indices.push(match schema {
                 true => IndexDefinition { closed, file, data_stream, ism_policy, ..now },
                 false => IndexDefinition { name, data_stream, closed, file, ..IndexDefinition::default() },

@@ -1,6 +1,6 @@
 //! An answer to a search, and the lines that it comes to. Documents go from one into the other as the server sent them.
 
-use crate::client::error::told;
+use crate::client::error::{SHARDS, told};
 use coffer_addon::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -89,7 +89,9 @@ impl<'a> Page<'a> {
                 format!(": shard {}: {kind}: {reason}", failure.shard)
             });
             let why = why.unwrap_or_default();
-            return Err(Error::Unavailable(format!("only {successful} of {total} shards answered{why}")));
+            let remedy =
+                if why.is_empty() || why.contains("no_shard_available") { SHARDS } else { "run the dump again" };
+            return Err(Error::Unavailable(format!("only {successful} of {total} shards answered{why}; {remedy}")));
         }
         if self.timed_out {
             return Err(Error::Unavailable("the server gave up in the middle of the search".into()));

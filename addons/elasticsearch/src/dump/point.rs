@@ -2,6 +2,7 @@
 
 use super::contexts::{Context, Contexts};
 use crate::catalog::Found;
+use crate::client::error::SHARDS;
 use crate::client::{Body, Client, Refusal};
 use coffer_addon::http::segment;
 use coffer_addon::{Error, Result};
@@ -41,7 +42,7 @@ pub async fn open(client: &Client, contexts: &Contexts, found: &Found) -> Result
     };
     let key = contexts.add(Context::Pit(id));
     if opened.shards.is_some_and(|shards| shards.failed > 0) {
-        return Err(Error::Unavailable("not all shards have opened a point in time".into()));
+        return Err(Error::Unavailable(format!("not all shards have opened a point in time; {SHARDS}")));
     }
     Ok(Ok(key))
 }

@@ -228,9 +228,8 @@ async fn policies_of_ism_are_dumped_with_what_they_manage() {
             }
             ("GET", "/_plugins/_ism/policies") => json!({ "total_policies": 1, "policies": [
                 { "_id": "old", "policy": { "policy_id": "old", "schema_version": 21, "states": [] } }] }),
-            ("GET", "/_plugins/_ism/explain/orders") => json!({ "total_managed_indices": 1,
-                "orders": { "index.plugins.index_state_management.policy_id": "old", "policy_id": "old" } }),
-            ("GET", "/_plugins/_ism/explain/loose") => json!({ "total_managed_indices": 0,
+            ("GET", "/_plugins/_ism/explain/loose,orders") => json!({ "total_managed_indices": 1,
+                "orders": { "index.plugins.index_state_management.policy_id": "old", "policy_id": "old" },
                 "loose": { "index.plugins.index_state_management.policy_id": null } }),
             _ => return None,
         };

@@ -10,6 +10,17 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// An index whose shards are on no node: the server is there, and so is its address.
+pub async fn is_told_of_a_red_index(server: &Search) {
+    let client = server.client();
+    let settings = json!({ "settings": { "index.routing.allocation.require._name": "nobody" } });
+    client.ask("PUT", "/red?wait_for_active_shards=0&timeout=1s", &settings).expect("made");
+    let error = dump(server, r#"{"indices": ["red"]}"#).await.map(|dumped| dumped.report).expect_err("it is red");
+    let says = |text: &str| text.contains("red") && text.contains("/_cluster/allocation/explain");
+    assert!(matches!(&error, Error::Unavailable(text) if says(text)), "{error}");
+    client.ask("DELETE", "/red", &Value::Null).expect("deleted");
+}
+
 /// Dumps, and does something once when the dump has begun to read.
 async fn dump_and(server: &Search, parameters: &str, then: impl FnOnce()) -> Result<Dump, Error> {
     let is_over = Cell::new(false);
