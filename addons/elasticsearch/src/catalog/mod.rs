@@ -28,7 +28,7 @@ pub mod unseen;
 
 use crate::client::{Client, Refusal, what};
 use crate::layout::{DataStream, Definition, Definitions, IndexDefinition, is_own_setting};
-use coffer_addon::Result;
+use coffer_addon::{Error, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -118,6 +118,14 @@ fn found(row: Option<Row>, name: String, described: Described) -> Found {
 /// All data streams; none where the server does not know them.
 pub async fn data_streams(client: &Client) -> Result<Vec<DataStream>> {
     streams::read(client).await.map(|found| found.streams)
+}
+
+/// A stream's indices on the server, oldest first.
+pub async fn backing(client: &Client, stream: &str) -> Result<Vec<String>> {
+    let streams = data_streams(client).await?;
+    let found = streams.into_iter().find(|found| found.name == stream);
+    let gone = || Error::Failed(format!("the data stream {stream} is not there any more"));
+    Ok(found.ok_or_else(gone)?.indices)
 }
 
 /// What not every server has, or knows how to be asked for.

@@ -111,7 +111,7 @@ pub async fn prepare(
     if plan.makes {
         plan.cluster.put_before(client, unfinished).await?;
         rehearsal::rehearse(client, &plan, &found).await?;
-        target::clear(client, &found, unfinished).await?;
+        standing::clear(client, &found, unfinished).await?;
         for index in &plan.indices {
             target::make(client, index, &plan.origin, unfinished).await?;
         }

@@ -10,8 +10,9 @@
 //! | [`indexed`] | a dump of ours, from its first artifact to its last |
 //! | [`foreign`], [`parts`] | files of elasticdump |
 //! | [`plan`], [`rename`], [`names`], [`settings`] | what of it is restored, and as what |
-//! | [`standing`] | what is in the way |
+//! | [`standing`] | what is in the way, and is cleared |
 //! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
+//! | [`finish`] | what comes behind the documents |
 //! | [`once`] | requests that must not be done twice |
 //! | [`saved`] | Dashboards' saved objects |
 //! | [`rehearsal`], [`compared`] | whether what is deleted can be made again, and is made as the dump has it |
@@ -22,6 +23,7 @@ mod answer;
 mod batch;
 mod cluster;
 mod compared;
+mod finish;
 mod foreign;
 mod indexed;
 mod lines;
@@ -77,10 +79,10 @@ async fn run(client: &Client, inbox: &Inbox, parameters: &Restore, unfinished: &
         Ok(plan)
     };
     let (plan, ()) = futures::try_join!(read, loader.run(jobs))?;
-    target::check_counts(client, &loader, plan.targets()).await?;
+    finish::check_counts(client, &loader, plan.targets()).await?;
     if plan.makes {
         plan.cluster.put_behind(client, unfinished).await?;
-        target::finish(client, &plan, parameters).await?;
+        finish::finish(client, &plan, parameters).await?;
         unfinished.finished();
         if parameters.cluster_settings && !plan.cluster_settings.is_empty() {
             cluster::put_settings(client, &plan.cluster_settings).await?;

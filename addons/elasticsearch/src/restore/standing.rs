@@ -1,14 +1,15 @@
-//! What is there already: everything that could stand in the way is found before anything is written.
+//! What is there already: everything that could stand in the way is found before anything is written; and deleted.
 
 use super::names;
 use super::parameters::Restore;
 use super::plan::Plan;
+use super::unfinished::Unfinished;
 use super::{streams, target};
 use crate::catalog;
 use crate::client::Client;
 use crate::layout::{DataStream, Definition, Definitions};
 use coffer_addon::http::segment;
-use coffer_addon::{Error, Result, omitted};
+use coffer_addon::{Context as _, Error, Result, omitted};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,6 +217,21 @@ async fn check_pipelines(client: &Client, target: &str) -> Result<()> {
         return Err(Error::InvalidParameter(format!(
             "{target} has a final pipeline, which would change documents that have been through it; remove the setting index.final_pipeline for as long as this takes"
         )));
+    }
+    Ok(())
+}
+
+/// Deletes what was in the way.
+pub async fn clear(client: &Client, found: &Found, unfinished: &Unfinished) -> Result<()> {
+    for stream in &found.streams {
+        let failed = || format!("unable to delete the data stream {stream}");
+        target::delete(client, &format!("/_data_stream/{}", segment(stream))).await.context(failed)?;
+        unfinished.removed(stream);
+    }
+    for index in &found.indices {
+        let failed = || format!("unable to delete {index}");
+        target::delete(client, &format!("/{}", segment(index))).await.context(failed)?;
+        unfinished.removed(index);
     }
     Ok(())
 }

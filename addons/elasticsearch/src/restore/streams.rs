@@ -120,7 +120,7 @@ pub async fn begin(client: &Client, stream: &Stream, place: usize, makes: bool) 
     if !makes {
         return Ok(());
     }
-    let mut there = indices(client, &stream.target).await?;
+    let mut there = catalog::backing(client, &stream.target).await?;
     if there.len() > place + 1 {
         // They would get each other's settings, and their documents.
         return Err(Error::Failed(format!(
@@ -153,10 +153,10 @@ async fn roll_over(client: &Client, stream: &Stream, there: Option<usize>) -> Re
     let failed = || format!("unable to give the data stream {} another index", stream.target);
     let there = match there {
         Some(there) => there,
-        None => indices(client, &stream.target).await?.len(),
+        None => catalog::backing(client, &stream.target).await?.len(),
     };
     let path = format!("/{}/_rollover", segment(&stream.target));
-    let is_done = async |_: &Refusal| Ok(indices(client, &stream.target).await?.len() > there);
+    let is_done = async |_: &Refusal| Ok(catalog::backing(client, &stream.target).await?.len() > there);
     let done = once::ask(client, "POST", &path, None, is_done).await.context(failed)?;
     done.map(drop).map_err(|refusal| refusal.error(&what("POST", &path)).context(failed()))
 }
@@ -185,7 +185,7 @@ async fn map(client: &Client, index: &str, mappings: Option<&Definition>) -> Res
 
 /// Gives a stream's indices some of their settings, as far as they may change.
 pub async fn set(client: &Client, stream: &Stream, which: impl Fn(&Settings) -> Map<String, Value>) -> Result<()> {
-    let there = indices(client, &stream.target).await?;
+    let there = catalog::backing(client, &stream.target).await?;
     for (index, backing) in there.iter().zip(&stream.indices) {
         if let Some(made) = &backing.made {
             target::set(client, index, &which(&made.settings)).await?;
@@ -200,19 +200,11 @@ pub async fn manage(client: &Client, stream: &Stream) -> Result<()> {
     if made.iter().flatten().all(|made| made.ism_policy.is_none()) {
         return Ok(());
     }
-    let there = indices(client, &stream.target).await?;
+    let there = catalog::backing(client, &stream.target).await?;
     for (index, made) in there.iter().zip(made) {
         if let Some(made) = made {
             target::manage(client, index, made).await?;
         }
     }
     Ok(())
-}
-
-/// A stream's indices on the server, oldest first.
-pub async fn indices(client: &Client, stream: &str) -> Result<Vec<String>> {
-    let streams = catalog::data_streams(client).await?;
-    let found = streams.into_iter().find(|found| found.name == stream);
-    let gone = || Error::Failed(format!("the data stream {stream} is not there any more"));
-    Ok(found.ok_or_else(gone)?.indices)
 }

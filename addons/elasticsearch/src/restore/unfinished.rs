@@ -5,7 +5,7 @@
 //! it had is not put back: aliases and lifecycles are for indices that are whole.
 
 use super::plan::{Planned, Stream};
-use super::streams;
+use crate::catalog;
 use crate::client::{Body, Client};
 use coffer_addon::http::segment;
 use coffer_addon::{Error, Result, host, omitted};
@@ -134,7 +134,7 @@ impl Unfinished {
             let streams = self.streams.borrow().clone();
             for (stream, settings) in streams {
                 // It need not be there yet.
-                let there = streams::indices(client, &stream).await.unwrap_or_default();
+                let there = catalog::backing(client, &stream).await.unwrap_or_default();
                 there.into_iter().zip(settings).for_each(|(index, settings)| add(index, settings));
             }
             let requests = alike.iter().flat_map(|(settings, indices)| {
