@@ -115,5 +115,7 @@ async fn what_is_being_opened_while_another_fails_is_given_back() {
     assert!(dumped.expect_err("a failure").message().contains("orders"));
     let mut scrolls = given_back(&fake);
     scrolls.sort_by_key(Value::to_string);
+    // Whoever opened it may be giving it back at the same time.
+    scrolls.dedup();
     assert_eq!(scrolls, [json!(["scroll-0"]), json!(["slow"])]);
 }
