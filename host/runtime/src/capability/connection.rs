@@ -3,7 +3,7 @@
 //! Bytes go between socket and guest memory with no buffer in between. That is also what makes `start-tls` sound: nothing
 //! that came in the clear can be left over and pass for what came under TLS.
 
-use super::{Own, failed, invalid};
+use super::{Own, failed, incoming::outcome, invalid};
 use crate::{
     Traffic,
     bindings::{
@@ -39,6 +39,9 @@ use wasmtime::{
         StreamResult,
     },
 };
+
+/// Whose streams they are, for people.
+const OF: &str = "the connection's";
 
 /// The guest's handle, public for the bindings alone. The socket lives until the handle and its streams are gone.
 pub struct Connection(Arc<Link>);
@@ -166,7 +169,7 @@ impl HostConnectionWithStore<State> for Own {
             producer.end(Err(failed("the connection is being read already: drop that stream first")));
         }
         let bytes = StreamReader::new(&mut access, producer)?;
-        Ok((bytes, outcome(&mut access, receiver)?))
+        Ok((bytes, outcome(&mut access, receiver, OF)?))
     }
 
     fn transmit(
@@ -190,7 +193,7 @@ impl HostConnectionWithStore<State> for Own {
                 let _ = done.send(Err(failed("the connection is being written already: end that stream first")));
             }
         }
-        outcome(&mut access, receiver)
+        outcome(&mut access, receiver, OF)
     }
 
     async fn start_tls(
@@ -242,16 +245,6 @@ async fn secure(
 /// As people say it, with the remedy where TLS has one.
 pub(crate) fn describe_io(error: &io::Error) -> String {
     tls::explain(error)
-}
-
-/// The future of a stream's outcome.
-fn outcome(
-    access: &mut Access<'_, State, Own>,
-    receiver: oneshot::Receiver<Result<(), GuestError>>,
-) -> wasmtime::Result<FutureReader<Result<(), GuestError>>> {
-    FutureReader::new(access, async move {
-        wasmtime::error::Ok(receiver.await.unwrap_or_else(|_| Err(failed("the connection is gone"))))
-    })
 }
 
 /// The read half on loan.

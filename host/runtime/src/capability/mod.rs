@@ -5,6 +5,7 @@ pub(crate) mod connection;
 mod host;
 pub(crate) mod http;
 mod inbox;
+mod incoming;
 pub(crate) mod outbox;
 
 use crate::{

@@ -1,13 +1,16 @@
 //! Bodies between a guest's streams and hyper. Each side waits for the other, and neither can take a part for the whole.
 
-use super::{super::failed, error};
+use super::{
+    super::{failed, incoming::Chunks},
+    error,
+};
 use crate::{
     Traffic,
     bindings::GuestError,
-    limits::{CHUNK_BYTES, POLL_BYTES},
+    limits::CHUNK_BYTES,
     state::{Remedy, State},
 };
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::{StatusCode, Version, header, response::Parts};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::{
@@ -23,8 +26,8 @@ use tokio::{
 };
 use tokio_util::sync::PollSender;
 use wasmtime::{
-    AsContextMut as _, StoreContextMut,
-    component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult},
+    StoreContextMut,
+    component::{Source, StreamConsumer, StreamResult},
 };
 
 /// Takes what a guest writes. Every piece goes on at once: an application may answer in the middle of a body.
@@ -196,50 +199,30 @@ pub(super) struct Asked {
 /// An answer's body on its way into a guest.
 pub(super) struct Answer {
     asked: Asked,
-    /// Until its end. Dropped before, the request is closed and with it, in HTTP/1.1, the connection.
-    body: Option<Incoming>,
-    /// What the guest had no room for.
-    chunk: Bytes,
+    /// Dropped before its end, the request is closed and with it, in HTTP/1.1, the connection.
+    body: Incoming,
     /// How it ended, while what came before is still on its way.
     ended: Option<Result<(), GuestError>>,
     /// Of the limit, what is left since the guest waits.
     patience: Option<Pin<Box<Sleep>>>,
-    trailer: Option<oneshot::Sender<Result<(), GuestError>>>,
-    traffic: Arc<Traffic>,
-    permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Answer {
-    pub(super) fn new(
-        asked: Asked,
-        body: Incoming,
-        trailer: oneshot::Sender<Result<(), GuestError>>,
-        traffic: Arc<Traffic>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        let (body, trailer, permit) = (Some(body), Some(trailer), Some(permit));
-        Self { asked, body, chunk: Bytes::new(), ended: None, patience: None, trailer, traffic, permit }
+    pub(super) fn new(asked: Asked, body: Incoming, permit: OwnedSemaphorePermit) -> Self {
+        Self { asked, body, ended: None, patience: None, _permit: permit }
     }
+}
 
-    fn end(&mut self, trailer: Result<(), GuestError>) -> Poll<wasmtime::Result<StreamResult>> {
-        self.body = None;
-        self.permit = None;
-        self.traffic.add_event();
-        if let Some(sender) = self.trailer.take() {
-            // A guest that dropped the future does not want to know.
-            let _ = sender.send(trailer);
-        }
-        Poll::Ready(Ok(StreamResult::Dropped))
-    }
+impl Chunks for Answer {
+    const OF: &'static str = "the answer's";
 
-    /// The next bytes, or how it ended; also when asked again.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), GuestError>>> {
         loop {
             if let Some(ended) = &self.ended {
                 return Poll::Ready(Err(ended.clone()));
             }
-            let Some(body) = &mut self.body else { return Poll::Ready(Err(Ok(()))) };
-            let Poll::Ready(polled) = Pin::new(body).poll_frame(cx) else {
+            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
                 let Asked { what, limit, .. } = &self.asked;
                 let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
                 ready!(patience.as_mut().poll(cx));
@@ -262,55 +245,13 @@ impl Answer {
             };
         }
     }
-}
 
-impl Drop for Answer {
-    fn drop(&mut self) {
-        let _ = self.end(Err(failed("the answer's stream was dropped before its end")));
+    /// What is left of the limit counts while the guest waits.
+    fn rest(&mut self) {
+        self.patience = None;
     }
-}
 
-impl StreamProducer<State> for Answer {
-    type Item = u8;
-    type Buffer = Option<u8>;
-
-    fn poll_produce<'a>(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, State>,
-        destination: Destination<'a, u8, Self::Buffer>,
-        finish: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        let this = self.get_mut();
-        if destination.remaining(store.as_context_mut()) == Some(0) {
-            return Poll::Ready(Ok(StreamResult::Completed));
-        }
-        let mut direct = destination.as_direct(store, POLL_BYTES);
-        let buffer = direct.remaining();
-        let room = buffer.len().min(POLL_BYTES);
-        let mut rest = buffer.get_mut(..room).unwrap_or_default();
-        while !rest.is_empty() {
-            if this.chunk.is_empty() {
-                match this.poll_chunk(cx) {
-                    Poll::Ready(Ok(chunk)) => this.chunk = chunk,
-                    // First what came; the end, and the waker, will be asked for again.
-                    _ if rest.len() < room => break,
-                    Poll::Ready(Err(ended)) => return this.end(ended),
-                    Poll::Pending if finish => {
-                        this.patience = None;
-                        return Poll::Ready(Ok(StreamResult::Cancelled));
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            let count = rest.len().min(this.chunk.len());
-            let (filled, unfilled) = rest.split_at_mut_checked(count).unwrap_or_default();
-            this.chunk.copy_to_slice(filled);
-            rest = unfilled;
-        }
-        let written = room - rest.len();
-        direct.mark_written(written);
-        this.traffic.add_exchanged(written);
-        Poll::Ready(Ok(StreamResult::Completed))
+    fn count(traffic: &Traffic, bytes: usize) {
+        traffic.add_exchanged(bytes);
     }
 }

@@ -17,7 +17,7 @@ use self::{
     body::{Answer, Asked, Sending, Taking},
     request::Checked,
 };
-use super::{Own, failed, outbox::Trailer};
+use super::{Own, failed, incoming::lend, outbox::Trailer};
 use crate::{
     bindings::{
         GuestError,
@@ -32,7 +32,7 @@ use crate::{
 use hyper::body::Incoming;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use wasmtime::component::{Access, Accessor, FutureReader, StreamReader};
+use wasmtime::component::{Access, Accessor};
 
 impl Host for State {
     fn info(&mut self) -> wasmtime::Result<Binding> {
@@ -137,19 +137,13 @@ fn respond(
     mut asked: Asked,
     permit: OwnedSemaphorePermit,
 ) -> wasmtime::Result<Response> {
-    let traffic = access.get().traffic.clone();
     let (head, body) = answered.into_parts();
     let headers = head
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let headers = headers.collect();
-    let (trailer, receiver) = oneshot::channel();
     asked.ends |= body::says_its_end(&head, &body);
-    let answer = Answer::new(asked, body, trailer, traffic, permit);
-    let body = StreamReader::new(&mut *access, answer)?;
-    let trailer = FutureReader::new(access, async move {
-        wasmtime::error::Ok(receiver.await.unwrap_or_else(|_| Err(failed("the answer's stream is gone"))))
-    })?;
+    let (body, trailer) = lend(access, Answer::new(asked, body, permit))?;
     Ok(Response { status: head.status.as_u16(), headers, body, trailer })
 }
