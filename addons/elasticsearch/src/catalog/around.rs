@@ -35,8 +35,8 @@ pub struct Around {
     pub left: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// `hidden`: also what has a dot in front. `settings`: the cluster's as well. What is needed is there in any case, unless the
-/// server brings it along.
+/// `hidden`: also what has a dot in front. `settings`: the cluster's as well. What is needed is there in any case; of what the
+/// server brings along nothing else is.
 pub async fn read(client: &Client, mut needed: Needed, hidden: bool, settings: bool) -> Result<Around> {
     let mut around = Around {
         policies: policies(client).await?,
@@ -85,8 +85,8 @@ pub async fn read(client: &Client, mut needed: Needed, hidden: bool, settings: b
             let is_seen = hidden || !name.starts_with('.');
             let is_kept = match manager(&definition)? {
                 Manager::User => is_seen || needed.contains(&name),
-                Manager::Other => needed.contains(&name),
-                Manager::Server => false,
+                // Somebody may have changed what the server brought along, and it is still marked.
+                Manager::Other | Manager::Server => needed.contains(&name),
             };
             if is_kept {
                 kept.insert(name, without_added(definition)?);
@@ -224,6 +224,11 @@ fn manager(definition: &Definition) -> Result<Manager> {
         Some("") => Manager::Server,
         Some(_) => Manager::Other,
     })
+}
+
+/// Whether it is what every server brings along, by its mark.
+pub fn is_servers(definition: &Definition) -> Result<bool> {
+    Ok(manager(definition)? == Manager::Server)
 }
 
 fn without_added(definition: Definition) -> Result<Definition> {

@@ -166,6 +166,7 @@ fn fleet(asked: &Asked) -> Option<Answer> {
             named("component_template", "nginx@package", of_fleet(json!({ "template": { "settings": { "index": {
                 "default_pipeline": "logs-nginx-1.0", "lifecycle": { "name": "fleet-logs" } } } } }))),
             named("component_template", "logs@mappings", own.clone()),
+            named("component_template", "metrics@mappings", own.clone()),
             named("component_template", ".fleet_globals-1", of_fleet(json!({ "template": {} }))),
             named("component_template", ".fleet_unused", of_fleet(json!({ "template": {} }))),
         ] }),
@@ -174,7 +175,14 @@ fn fleet(asked: &Asked) -> Option<Answer> {
             "third-party": of_fleet(json!({ "processors": [] })),
             "unused": of_fleet(json!({ "processors": [] })),
         }),
-        ("GET", "/_ilm/policy") => json!({ "fleet-logs": { "policy": { "phases": {}, "_meta": meta } } }),
+        ("GET", "/_ilm/policy") => {
+            let own = json!({ "policy": { "phases": {}, "_meta": { "managed": true } } });
+            json!({ "fleet-logs": { "policy": { "phases": {}, "_meta": meta } }, "logs": own, "metrics": own })
+        }
+        ("GET", "/_all") => {
+            let settings = json!({ "index.number_of_shards": "1", "index.lifecycle.name": "logs" });
+            json!({ "orders": { "settings": settings } })
+        }
         _ => return None,
     };
     Some(Answer::Json(200, answer))
@@ -187,10 +195,10 @@ async fn what_somebody_manages_is_dumped_where_a_stream_needs_it_and_named_other
     let index = dumped.index();
     let names = |definitions: &Definitions| definitions.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&index.index_templates), ["logs-nginx"]);
-    // Every server has its own `logs@mappings`.
-    assert_eq!(names(&index.component_templates), [".fleet_globals-1", "nginx@package"]);
+    // Somebody may have changed the server's own that a stream needs; no others are taken along.
+    assert_eq!(names(&index.component_templates), [".fleet_globals-1", "logs@mappings", "nginx@package"]);
     assert_eq!(names(&index.pipelines), ["logs-nginx-1.0", "third-party"]);
-    assert_eq!(names(&index.policies), ["fleet-logs"]);
+    assert_eq!(names(&index.policies), ["fleet-logs", "logs"]);
     assert_eq!(dumped.fact("notKept"), "indexTemplates: logs-other; pipelines: unused");
 }
 
