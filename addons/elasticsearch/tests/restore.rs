@@ -9,6 +9,8 @@ mod dumping;
 mod looked;
 #[path = "restoring/objects.rs"]
 mod objects;
+#[path = "restoring/replaced.rs"]
+mod replaced;
 mod restoring;
 #[path = "restoring/scripted.rs"]
 mod scripted;
@@ -46,6 +48,7 @@ async fn all_of(version: SearchVersion) {
     sample.what_is_there_is_left_alone().await;
     sample.some_come_back_under_other_names().await;
     sample.a_data_stream_gets_another_name().await;
+    sample.what_cannot_be_made_again_is_not_deleted().await;
     sample.a_dump_of_ours_comes_back().await;
     sample.schema_and_documents_come_one_after_the_other().await;
     sample.files_of_stock_multielasticdump_come_back().await;
@@ -202,6 +205,38 @@ impl Sample {
         assert_eq!((before.indices, &before.settings), (found.indices, &found.settings));
         self.server.client().ask("DELETE", &format!("/_data_stream/{copy}"), &Value::Null).expect("deleted");
         self.is_as_before();
+    }
+
+    async fn what_cannot_be_made_again_is_not_deleted(&self) {
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut files = self.ours.files.clone();
+            let mut index: Value = serde_json::from_slice(files[0].bytes.as_ref().expect("whole")).expect("an index");
+            change(&mut index);
+            files[0].bytes = Ok(index.to_string().into_bytes());
+            files
+        };
+        let named = |names: &[&str]| json!({ "overwrite": true, "include": names }).to_string();
+        let settings = |index: &mut Value| {
+            let indices = index["indices"].as_array_mut().expect("indices");
+            let odd = indices.iter_mut().find(|index| index["name"] == sample::ODD).expect("one");
+            odd["settings"]["index.routing.allocation.require.box"] = json!("nowhere");
+        };
+        let refused = restore(&self.server, &named(&[sample::ODD]), changed(&settings)).await;
+        let says = |text: &str| text.contains("no node would take its shards") && text.contains("nowhere");
+        assert!(matches!(&refused, Err(Error::InvalidParameter(text)) if says(text)), "{refused:?}");
+        self.is_as_before();
+        let stream = self.server.version().abilities().data_streams;
+        let only = named(if stream { &[sample::STREAM] } else { &[sample::ODD] });
+        for (kind, name) in [("componentTemplates", "shop-settings"), ("indexTemplates", "shop-logs")] {
+            let template = |index: &mut Value| {
+                index["componentTemplates"]["shop-mappings"]["version"] = json!(77);
+                index[kind][name]["template"]["settings"]["index"]["no_such_setting"] = json!("x");
+            };
+            let refused = restore(&self.server, &only, changed(&template)).await.expect_err("no such setting");
+            let says = ["no index was touched", name, "no_such_setting"];
+            assert!(says.iter().all(|wanted| refused.message().contains(wanted)), "{refused}");
+            self.is_as_before();
+        }
     }
 
     async fn a_dump_of_ours_comes_back(&self) {

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 /// By method and path, whose `*` is a name: the parameters.
-const KNOWN: [(&str, &str, &[&str]); 43] = [
+const KNOWN: [(&str, &str, &[&str]); 45] = [
     ("GET", "/", &[]),
     ("GET", "/_all", &INDEX),
     ("GET", "/_all/_alias", &["expand_wildcards", "ignore_unavailable", "allow_no_indices", "local"]),
@@ -28,6 +28,8 @@ const KNOWN: [(&str, &str, &[&str]); 43] = [
     ("GET", "/_snapshot", &["local", "master_timeout"]),
     ("GET", "/_template", &["flat_settings", "include_type_name", "local", "master_timeout"]),
     ("GET", "/_template/*", &["flat_settings", "include_type_name", "local", "master_timeout"]),
+    ("DELETE", "/_template/*", &["master_timeout", "timeout"]),
+    ("GET", "/_cat/shards/*", &["format", "h", "bytes", "help", "local", "master_timeout", "s", "v"]),
     ("PUT", "/_template/*", &["create", "include_type_name", "master_timeout", "order", "timeout"]),
     ("GET", "/_xpack/ml/anomaly_detectors", &["allow_no_jobs"]),
     ("GET", "/_xpack/ml/datafeeds", &["allow_no_datafeeds"]),

@@ -3,7 +3,8 @@
 use super::names;
 use super::parameters::Restore;
 use super::unfinished::Unfinished;
-use super::{once, plan, target};
+use super::{enrich, once, target, types};
+use crate::catalog::around;
 use crate::client::{Body, Client, Flavour, Refusal, what};
 use crate::layout::{Definition, Definitions, Index};
 use coffer_addon::http::segment;
@@ -43,7 +44,7 @@ const OWN_FIELDS: [&str; 4] = ["created_date", "created_date_millis", "modified_
 const OWN_OF_ISM: [&str; 3] = ["policy_id", "last_updated_time", "schema_version"];
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kind::SynonymSet => "synonym set",
             Kind::Script => "script",
@@ -101,7 +102,7 @@ impl Kind {
         })
     }
 
-    fn path(self, client: &Client, name: &str) -> String {
+    pub fn path(self, client: &Client, name: &str) -> String {
         let folder = match self {
             Kind::SynonymSet => "_synonyms",
             Kind::Script => "_scripts",
@@ -160,17 +161,19 @@ pub struct Cluster {
     before: Vec<(Kind, String, Definition)>,
     templates: Vec<(Kind, String, Definition)>,
     behind: Vec<(Kind, String, Definition)>,
+    /// What stays as it is on the server though the dump has another, for people.
+    pub kept: Vec<String>,
 }
 
 impl Cluster {
-    /// Looks at what is there already; changes nothing.
-    pub async fn look(client: &Client, index: &Index, parameters: &Restore) -> Result<Cluster> {
+    /// Looks at what is there already; changes nothing. `is_alike`: the server is of the version that was dumped.
+    pub async fn look(client: &Client, index: &Index, parameters: &Restore, is_alike: bool) -> Result<Cluster> {
         let mut cluster = Cluster::default();
         if !parameters.templates {
             return Ok(cluster);
         }
         let own = client.version().flavour.name();
-        let mut differing = Vec::new();
+        let (mut differing, mut kept) = (Vec::new(), Vec::new());
         for (kinds, to_put) in [
             (&BEFORE[..], &mut cluster.before),
             (&TEMPLATES[..], &mut cluster.templates),
@@ -203,12 +206,21 @@ impl Cluster {
                     }
                     let definition = &renamed(kind, definition, parameters)?;
                     let definition = match kind {
-                        Kind::LegacyTemplate => &of_types(definition, client.version().has_types())
+                        Kind::LegacyTemplate => &types::template(definition, client.version().has_types())
                             .context(|| format!("the mapping of the template {name}"))?,
                         _ => definition,
                     };
                     let found = kind.find(client, name).await?;
                     let is_same = found.as_ref().is_some_and(|found| is_same(found, definition));
+                    // Each version brings its own along: neither is an old one put over a new one, nor does it end a restore.
+                    let is_settled = is_same || is_alike && parameters.overwrite;
+                    if let Some(found) = found.as_ref().filter(|_| !is_settled)
+                        && around::is_servers(definition)?
+                        && around::is_servers(&Definition::new(found)?)?
+                    {
+                        kept.push(format!("{} {name} (the server's own)", kind.name()));
+                        continue;
+                    }
                     if found.is_some() && !is_same && !parameters.overwrite {
                         differing.push(format!("{} {name}", kind.name()));
                     }
@@ -219,12 +231,24 @@ impl Cluster {
             }
         }
         if differing.is_empty() {
+            if !kept.is_empty() {
+                coffer_addon::warn!(
+                    "NOT AS IN THE DUMP: {}; where somebody has changed these, that is to be done again, or restored with overwrite \
+                     into a server of the version that was dumped",
+                    omitted::line(&kept)
+                );
+            }
+            cluster.kept = kept;
             return Ok(cluster);
         }
         Err(Error::InvalidParameter(format!(
             "there is another {}; set overwrite to replace what is there, or templates to false to leave it as it is",
             omitted::line(&differing)
         )))
+    }
+
+    pub fn templates(&self) -> &[(Kind, String, Definition)] {
+        &self.templates
     }
 
     pub async fn put_before(&self, client: &Client, unfinished: &Unfinished) -> Result<()> {
@@ -269,7 +293,7 @@ async fn put(client: &Client, definitions: &[(Kind, String, Definition)], unfini
         put.map_err(|refusal| refusal.error(&what("PUT", &path)).context(failed()))?;
         if *kind == Kind::EnrichPolicy {
             // What pipelines look things up in.
-            client.send("POST", &format!("{path}/_execute"), &Body::None).await.context(failed)?;
+            enrich::execute(client, name, &path).await.context(failed)?;
         }
         unfinished.made(format!("{} {name}", kind.name()));
     }
@@ -291,20 +315,6 @@ async fn replacing(client: &Client, path: &str) -> Result<String> {
         (Some(number), Some(term)) => format!("{path}?if_seq_no={number}&if_primary_term={term}"),
         _ => path.to_owned(),
     })
-}
-
-/// A template's mappings are with a type in between, or without, as an index' are.
-fn of_types(template: &Definition, wants_type: bool) -> Result<Definition> {
-    let mut fields: BTreeMap<String, Definition> = serde_json::from_str(template.text())?;
-    let Some(mappings) = fields.get_mut("mappings").filter(|mappings| mappings.text() != "{}") else {
-        return Ok(template.clone());
-    };
-    let typed = plan::typed(mappings, wants_type)?;
-    if typed == *mappings {
-        return Ok(template.clone());
-    }
-    *mappings = typed;
-    Ok(Definition(serde_json::value::to_raw_value(&fields)?))
 }
 
 /// A policy for lookups says which indices it looks into.
@@ -372,20 +382,6 @@ mod tests {
         assert!(same(found.clone(), json!({ "policy": { "states": [], "ism_template": template(json!(5)) } })));
         assert!(!same(found, json!({ "policy": { "states": [1] } })));
         assert!(same(json!({ "processors": [], "modified_date": "x" }), json!({ "processors": [] })));
-    }
-
-    #[test]
-    fn a_templates_mappings_have_a_type_where_they_have_to() {
-        let of = |text: &str| serde_json::from_str::<Definition>(text).expect("JSON");
-        let plain = of(r#"{"index_patterns":["a"],"mappings":{"properties":{"f":{"type":"long"}}}}"#);
-        let typed = of(r#"{"index_patterns":["a"],"mappings":{"_doc":{"properties":{"f":{"type":"long"}}}}}"#);
-        for (one, other, wants_type) in [(&plain, &typed, true), (&typed, &plain, false)] {
-            assert_eq!(&of_types(one, wants_type).expect("one type"), other);
-            assert_eq!(&of_types(other, wants_type).expect("one type"), other);
-        }
-        let none = of(r#"{"index_patterns":["a"],"mappings":{}}"#);
-        assert_eq!(of_types(&none, true).expect("none"), none);
-        assert!(of_types(&of(r#"{"mappings":{"a":{},"b":{}}}"#), false).is_err());
     }
 
     #[test]

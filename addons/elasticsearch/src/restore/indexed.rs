@@ -104,21 +104,26 @@ pub async fn prepare(
     unfinished: &Unfinished,
 ) -> Result<Plan> {
     let mut plan = Plan::new(index, parameters, client.version(), is_whole)?;
-    plan.cluster = Cluster::look(client, index, parameters).await?;
+    let is_alike = is_alike(client.version(), &index.server);
+    plan.cluster = Cluster::look(client, index, parameters, is_alike).await?;
+    plan.differing.extend(plan.cluster.kept.iter().cloned());
     let none = Definitions::new();
     let templates = if parameters.templates { &index.index_templates } else { &none };
     let found = standing::look(client, &plan, parameters, templates).await?;
     if plan.makes {
         plan.cluster.put_before(client, unfinished).await?;
         rehearsal::rehearse(client, &plan, &found).await?;
-        standing::clear(client, &found, unfinished).await?;
+        let (of_indices, of_streams) = found.parted(&plan);
+        standing::clear(client, &of_indices, unfinished).await?;
         for index in &plan.indices {
             target::make(client, index, &plan.origin, unfinished).await?;
         }
-        if is_alike(client.version(), &index.server) {
-            plan.differing = compared::differing(client, &plan).await?;
+        if is_alike {
+            plan.differing.extend(compared::differing(client, &plan).await?);
         }
         plan.cluster.put_templates(client, unfinished).await?;
+        // By these a stream is made: it is there until they are.
+        standing::clear(client, &of_streams, unfinished).await?;
         for stream in &plan.streams {
             streams::make(client, stream, unfinished).await?;
         }

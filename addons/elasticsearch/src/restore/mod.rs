@@ -9,10 +9,11 @@
 //! |---|---|
 //! | [`indexed`] | a dump of ours, from its first artifact to its last |
 //! | [`foreign`], [`parts`] | files of elasticdump |
-//! | [`plan`], [`rename`], [`names`], [`settings`] | what of it is restored, and as what |
+//! | [`plan`], [`rename`], [`names`], [`settings`], [`types`] | what of it is restored, and as what |
 //! | [`standing`] | what is in the way, and is cleared |
 //! | [`cluster`], [`target`], [`streams`] | templates and the like, indices and data streams on the server |
 //! | [`finish`] | what comes behind the documents |
+//! | [`enrich`] | policies by which pipelines look things up |
 //! | [`once`] | requests that must not be done twice |
 //! | [`saved`] | Dashboards' saved objects |
 //! | [`rehearsal`], [`compared`] | whether what is deleted can be made again, and is made as the dump has it |
@@ -23,6 +24,7 @@ mod answer;
 mod batch;
 mod cluster;
 mod compared;
+mod enrich;
 mod finish;
 mod foreign;
 mod indexed;
@@ -40,6 +42,7 @@ mod settings;
 mod standing;
 mod streams;
 mod target;
+mod types;
 mod unfinished;
 
 pub use parameters::Restore;

@@ -4,6 +4,7 @@ use super::cluster::Cluster;
 use super::names;
 use super::parameters::Restore;
 use super::settings::{Knows, Settings};
+use super::types;
 use crate::client::Version;
 use crate::layout::{DataStream, Definition, Definitions, Index, IndexDefinition};
 use coffer_addon::{Error, Result, omitted};
@@ -232,7 +233,7 @@ pub fn planned(index: &IndexDefinition, parameters: &Restore, version: &Version)
             *alias = parameters.rename.of(alias).into_owned();
         }
     }
-    let mappings = index.mappings.as_ref().map(|mappings| typed(mappings, version.has_types()));
+    let mappings = index.mappings.as_ref().map(|mappings| types::mapping(mappings, version.has_types()));
     let mappings = mappings.transpose().map_err(|error| error.context(format!("the mapping of {}", index.name)))?;
     Ok(Planned {
         name: index.name.clone(),
@@ -244,41 +245,6 @@ pub fn planned(index: &IndexDefinition, parameters: &Restore, version: &Version)
         ism_policy: index.ism_policy.clone().filter(|_| parameters.templates && !version.is_elasticsearch()),
         file: index.file.clone(),
     })
-}
-
-/// A mapping with its type in between, or without, whatever the server wants.
-pub fn typed(mappings: &Definition, wants_type: bool) -> Result<Definition> {
-    /// What a mapping without a type begins with; no type is called so.
-    const ROOT: [&str; 15] = [
-        "_data_stream_timestamp",
-        "_doc_count",
-        "_field_names",
-        "_meta",
-        "_routing",
-        "_size",
-        "_source",
-        "date_detection",
-        "dynamic",
-        "dynamic_date_formats",
-        "dynamic_templates",
-        "numeric_detection",
-        "properties",
-        "runtime",
-        "subobjects",
-    ];
-    let parts: BTreeMap<String, Definition> = serde_json::from_str(mappings.text())?;
-    let is_typed = !parts.is_empty() && parts.keys().all(|name| !ROOT.contains(&name.as_str()));
-    let to_definition = |value: &BTreeMap<&str, &Definition>| -> Result<Definition> {
-        Ok(Definition(serde_json::value::to_raw_value(value)?))
-    };
-    match (is_typed, wants_type) {
-        (true, false) => match (parts.len(), parts.into_values().next()) {
-            (1, Some(only)) => Ok(only),
-            _ => Err(Error::Unsupported("it has several types, which this server does not take".into())),
-        },
-        (false, true) => to_definition(&BTreeMap::from([("_doc", mappings)])),
-        _ => Ok(mappings.clone()),
-    }
 }
 
 #[cfg(test)]
@@ -332,19 +298,5 @@ mod tests {
             let error = plan(parameters).expect_err(wanted);
             assert!(matches!(&error, Error::InvalidParameter(text) if text.contains(wanted)), "{error}");
         }
-    }
-
-    #[test]
-    fn a_type_is_there_where_it_has_to_be() {
-        let of = |text: &str| serde_json::from_str::<Definition>(text).expect("JSON");
-        let (plain, with) =
-            (r#"{"properties":{"a":{"type":"long"}}}"#, r#"{"_doc":{"properties":{"a":{"type":"long"}}}}"#);
-        for (text, wants_type, wanted) in
-            [(plain, false, plain), (with, false, plain), (plain, true, with), (with, true, with)]
-        {
-            assert_eq!(typed(&of(text), wants_type), Ok(of(wanted)));
-        }
-        assert_eq!(typed(&of("{}"), false), Ok(of("{}")));
-        assert!(typed(&of(r#"{"a":{},"b":{}}"#), false).is_err());
     }
 }

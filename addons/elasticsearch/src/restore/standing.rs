@@ -22,6 +22,22 @@ pub struct Found {
 }
 
 impl Found {
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty() && self.streams.is_empty()
+    }
+
+    /// What has to go before indices are made, and what makes way for data streams alone.
+    pub fn parted(&self, plan: &Plan) -> (Found, Found) {
+        let is_of_stream = |name: &String| plan.streams.iter().any(|stream| stream.target == *name);
+        let part = |of_streams: bool| {
+            let of = |names: &BTreeSet<String>| {
+                names.iter().filter(|name| is_of_stream(name) == of_streams).cloned().collect()
+            };
+            Found { indices: of(&self.indices), streams: of(&self.streams) }
+        };
+        (part(false), part(true))
+    }
+
     /// Whether it will be deleted.
     fn replaces(&self, name: &str) -> bool {
         self.indices.contains(name) || self.streams.contains(name)

@@ -70,21 +70,25 @@ pub fn of(origin: &str, error: Error) -> Error {
     if origin.is_empty() { error } else { error.with(format!("the dump is of {origin}")) }
 }
 
+/// Whether nodes have taken an index's shards within so many seconds.
+pub async fn is_taken(client: &Client, index: &str, seconds: u32) -> Result<bool> {
+    let path = format!("/_cluster/health/{}?wait_for_status=yellow&timeout={seconds}s", segment(index));
+    match client.ask("GET", &path, &Body::None).await? {
+        // Elasticsearch 8 and later say no more than that.
+        Ok(mut answer) => Ok(answer.json::<Value>(1 << 20).await?.get("timed_out") != Some(&Value::Bool(true))),
+        Err(refusal) if refusal.status == 408 => Ok(false),
+        // Who may not see its health may still fill it.
+        Err(refusal) if refusal.status == 403 => Ok(true),
+        Err(refusal) => Err(refusal.error(&what("GET", &path))),
+    }
+}
+
 /// The server has waited half a minute for a node to take them.
 async fn wait_for_shards(client: &Client, target: &str) -> Result<()> {
-    let path = format!("/_cluster/health/{}?wait_for_status=yellow&timeout=30s", segment(target));
-    let is_late = match client.ask("GET", &path, &Body::None).await? {
-        // Elasticsearch 8 and later say no more than that.
-        Ok(mut answer) => answer.json::<Value>(1 << 20).await?.get("timed_out") == Some(&Value::Bool(true)),
-        Err(refusal) if refusal.status == 408 => true,
-        // Who may not see its health may still fill it.
-        Err(refusal) if refusal.status == 403 => false,
-        Err(refusal) => return Err(refusal.error(&what("GET", &path))),
-    };
-    match is_late {
-        false => Ok(()),
+    match is_taken(client, target, 30).await? {
+        true => Ok(()),
         // Its documents would be waited for as long as there is patience.
-        true => Err(Error::Failed(format!(
+        false => Err(Error::Failed(format!(
             "{target} is made, and no node takes its shards: is there one for its index.routing.allocation settings? They can be \
              left out with omitSettings"
         ))),
