@@ -22,19 +22,20 @@ const LOOKUP: Duration = Duration::from_secs(5);
 const DATABASE: &str = "database";
 
 /// Ports of the applications whose URLs are mostly written without one.
-const PORTS: [(&str, u16); 8] = [
+const PORTS: [(&str, u16); 9] = [
     ("elasticsearch", 9200),
     ("http", 80),
     ("https", 443),
     ("mariadb", 3306),
     (MONGODB, 27017),
     ("mysql", 3306),
+    ("opensearch", 9200),
     ("postgres", 5432),
     ("postgresql", 5432),
 ];
 const MONGODB: &str = "mongodb";
 
-/// Applications that may have Kibana or OpenSearch Dashboards beside them.
+/// Applications that may have Kibana or OpenSearch Dashboards beside them, and that are spoken to at `/` alone.
 const SEARCH: [&str; 2] = ["elasticsearch", "opensearch"];
 /// The AppBinding's parameter with its URL, and the name of the endpoint.
 const DASHBOARDS: &str = "dashboards";
@@ -57,11 +58,17 @@ impl Address {
         if spec.type_ == MONGODB {
             address.endpoints.extend(replica_set_members(&spec.parameters.0)?);
         }
-        if SEARCH.contains(&spec.type_.as_str())
-            && let Some((endpoint, path)) = dashboards(spec)?
-        {
-            address.endpoints.push(endpoint);
-            address.parameters.push((DASHBOARDS_PATH.to_owned(), path));
+        if SEARCH.contains(&spec.type_.as_str()) {
+            // What is at `/` may be another server.
+            if !address.parameters.is_empty() {
+                let what = "spec.clientConfig has a path or a query, and a server of this type is spoken to at / alone";
+                return Err(Error::refused(FailureClass::Invalid, what)
+                    .hint("leave it out; behind a proxy that tells servers apart by their paths, give this one a host or a port"));
+            }
+            if let Some((endpoint, path)) = dashboards(spec)? {
+                address.endpoints.push(endpoint);
+                address.parameters.push((DASHBOARDS_PATH.to_owned(), path));
+            }
         }
         Ok(address)
     }
@@ -326,6 +333,32 @@ mod tests {
             assert!(failure.message.contains("host-0"), "{}", failure.message);
         }
     }
+
+    #[test]
+    fn a_search_server_is_spoken_to_at_its_root() {
+        let of = |kind: &str, client_config: serde_json::Value| {
+            let spec = json!({ "type": kind, "clientConfig": client_config });
+            Address::of(&serde_json::from_value(spec).unwrap(), "demo").map_err(|error| error.into_failure().message)
+        };
+        for kind in SEARCH {
+            for (url, port) in
+                [("https://es/", 443), ("http://es", 80), ("elasticsearch://es", 9200), ("opensearch://es", 9200)]
+            {
+                let address = of(kind, json!({ "url": url })).ok().unwrap();
+                assert_eq!(named(&address.endpoints), [("default", "es", port)]);
+                assert_eq!(address.parameters, []);
+            }
+            for beyond in ["/es-prod", "/?pretty=hunter2"] {
+                let message = of(kind, json!({ "url": format!("https://proxy{beyond}") })).err().unwrap();
+                assert!(message.contains("path or a query") && !message.contains("hunter2"), "{message}");
+            }
+            let service = json!({ "service": { "name": "es", "port": 9200, "path": "/es-prod" } });
+            assert!(of(kind, service).err().unwrap().contains("path or a query"));
+            assert!(of(kind, json!({ "service": { "name": "es", "port": 9200, "path": "/" } })).is_ok());
+        }
+        assert!(of("mysql", json!({ "url": "mysql://db/shop" })).is_ok());
+    }
+
     #[test]
     fn dashboards_are_an_endpoint_spoken_to_as_the_application_is() {
         let of = |kind: &str, mode: &str, dashboards: serde_json::Value| {
