@@ -51,6 +51,10 @@ pub(crate) const READ_AHEAD: usize = 3;
 /// Small objects (index, snapshot, lock files) read at a time.
 pub(crate) const SMALL_READS: usize = 8;
 
+/// How often and how far apart the key of a repository is looked for whose config is there. A slow PUT takes a second.
+pub(crate) const KEY_LOOKS: u32 = 5;
+pub(crate) const KEY_PAUSE: Duration = Duration::from_millis(500);
+
 // A hostile repository must not exhaust memory. All of these are far above what any writer makes.
 /// Plain size of a blob. Data blobs have at most a few MiB; the tree of a directory with a 1 TiB file has about 70 MiB.
 pub(crate) const BLOB_MAX: u32 = 1024 * MIB as u32;

@@ -74,15 +74,15 @@ impl Repository {
             chunker_polynomial: polynomial::random(),
         };
         let sealed = key.seal(&serde_json::to_vec(&config).map_err(internal)?);
-        create_config(&store, sealed.into()).await?;
-
-        let backend = Backend { store, key };
         let password = password.clone();
-        let (backend, key_file) = on_core(move |_| {
-            let file = KeyFile::seal(&backend.key, &password, cost).map_err(internal)?;
-            Ok((backend, serde_json::to_vec(&file).map_err(internal)?))
+        // Before anything is written, as it takes long: whoever opens a config waits for its key a moment only.
+        let (key, key_file) = on_core(move |_| {
+            let file = KeyFile::seal(&key, &password, cost).map_err(internal)?;
+            Ok((key, serde_json::to_vec(&file).map_err(internal)?))
         })
         .await?;
+        create_config(&store, sealed.into()).await?;
+        let backend = Backend { store, key };
         let id = Id::of(&key_file);
         if let Err(error) = backend.put(FileKind::Key, &id, key_file.into()).await {
             // Ours, and of no use to anyone.
@@ -97,7 +97,7 @@ impl Repository {
     pub async fn open(store: impl Into<Store>, password: &SecretString) -> Result<Self> {
         let store = store.into().open()?;
         let sealed_config = read_config(&store).await?;
-        let keys = backend::list(&*store.objects, FileKind::Key).await.map_err(Error::contact(&store.name))?;
+        let keys = keys(&store).await?;
         let mut damaged = None;
         let mut opened_config = None;
         for id in keys.iter().take(limits::KEYS_TRIED) {
@@ -284,6 +284,19 @@ async fn read_config(store: &OpenStore) -> Result<Vec<u8>> {
         return Err(Error::NotARepository { store: store.name.clone(), reason: "its config is far too large".into() });
     }
     Ok(object.bytes().await.map_err(Error::contact(&store.name))?.into())
+}
+
+/// The keys. A config without any may be one that is being made at this moment: a key follows by the next write.
+async fn keys(store: &OpenStore) -> Result<Vec<Id>> {
+    let mut looks = 0;
+    loop {
+        let keys = backend::list(&*store.objects, FileKind::Key).await.map_err(Error::contact(&store.name))?;
+        looks += 1;
+        if !keys.is_empty() || looks == limits::KEY_LOOKS {
+            return Ok(keys);
+        }
+        tokio::time::sleep(limits::KEY_PAUSE).await;
+    }
 }
 
 /// An empty place may become a repository; anything else is somebody's, or a repository that lost its config.

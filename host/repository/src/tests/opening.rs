@@ -75,6 +75,22 @@ async fn what_is_no_repository_is_never_overwritten() {
 }
 
 #[tokio::test]
+async fn a_repository_that_is_being_made_is_waited_for() {
+    let (objects, _) = new_repository().await;
+    let key = objects.list(Some(&"keys".into())).next().await.unwrap().unwrap().location;
+    let bytes = objects.get(&key).await.unwrap().bytes().await.unwrap();
+    objects.delete(&key).await.unwrap();
+    let error = open(objects.clone()).await.unwrap_err();
+    assert!(matches!(&error, Error::NotARepository { reason, .. } if reason.contains("no key")), "{error:?}");
+    // The config is its maker's first write, the key the next.
+    let (opened, ()) = tokio::join!(open(objects.clone()), async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        objects.put(&key, bytes.into()).await.unwrap();
+    });
+    opened.unwrap();
+}
+
+#[tokio::test]
 async fn a_store_that_does_not_answer_is_unreachable() {
     let dead = Arc::new(FaultStore::new(Arc::new(InMemory::new()), Fault::DeadFrom(0)));
     assert!(matches!(open(dead.clone()).await, Err(Error::Unreachable { .. })));
