@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 
-/// A longer one is asked for again with fewer documents in it, where the server can do that.
-const LONG: usize = 32 << 20;
+/// Each job may hold one answer up to here. A longer one is asked for again with fewer documents in it, where the server can do
+/// that.
+const LONG: usize = 8 << 20;
 /// The longest answer that is taken: the host gives 256 MiB in all. A server takes documents of up to 100 MB unless it is told
 /// otherwise.
 const LONGEST: usize = 160 << 20;
