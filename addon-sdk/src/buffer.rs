@@ -1,11 +1,22 @@
 //! A read buffer that the host fills directly, with what is unconsumed always in one piece.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::task::{Context, Poll, ready};
 
 /// Room offered to one read. From 64 KiB on a crossing into the host costs nothing next to the bytes; 256 KiB leaves room
 /// for a partial frame in front.
 pub(crate) const CHUNK: usize = 256 * 1024;
+
+/// Makes room for `more` bytes, where their number is up to the application or a dump. An addon may have so much memory and no more;
+/// what cannot be had is an error here, behind which the run tidies up, and a trap in [`Vec::push`] and its like.
+pub fn room(buffer: &mut Vec<u8>, more: usize) -> Result<()> {
+    buffer.try_reserve(more).map_err(|_| {
+        let wanted = buffer.len().saturating_add(more);
+        Error::Unsupported(format!(
+            "there is no memory for a piece of {wanted} bytes; raise spec.limits.memory of the Addon to several times of that"
+        ))
+    })
+}
 
 /// Where bytes come from. A read that began is never taken back: dropped in flight it would lose what arrives.
 pub(crate) trait Source {
@@ -52,7 +63,7 @@ impl<S: Source> ReadBuffer<S> {
                 let unconsumed = self.received.get(self.consumed..).unwrap_or_default();
                 target.clear();
                 // A frame larger than a chunk doubles the room each time, so that growing stays linear.
-                target.reserve(unconsumed.len() + CHUNK.max(unconsumed.len()));
+                room(&mut target, unconsumed.len() + CHUNK.max(unconsumed.len()))?;
                 target.extend_from_slice(unconsumed);
                 let in_front = target.len();
                 self.source.begin_read(target);

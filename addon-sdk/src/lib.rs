@@ -54,6 +54,7 @@ pub mod work;
 
 pub use addon::{Addon, Ends, Function};
 pub use application::{Application, Binding, TlsMode};
+pub use buffer::room;
 pub use coffer_addon_descriptor as descriptor;
 pub use connection::Connection;
 pub use error::{Context, Error, Result, summary};

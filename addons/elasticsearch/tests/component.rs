@@ -9,12 +9,14 @@ mod restoring;
 
 use bytes::Bytes;
 use coffer_addon::testing::Written;
+use coffer_addon_elasticsearch::layout::INDEX;
 use coffer_runtime::{
-    Application, Artifact, ArtifactWriter, Class, Endpoint, Linked, Operation, Report, RunError, Tls,
+    Application, Artifact, ArtifactWriter, Class, Endpoint, Limits, Linked, Operation, Report, RunError, Tls,
 };
 use coffer_test_servers::search::compare::{self, same_cluster};
 use coffer_test_servers::search::{Search, SearchOptions, SearchVersion, sample};
 use dumping::open_contexts;
+use restoring::artifact;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell, mpsc};
 
@@ -215,6 +217,27 @@ async fn it_describes_itself_as_the_addon_does() {
     let Some(component) = component().await else { return };
     let descriptor = component.describe().await.expect("described");
     assert_eq!(descriptor, coffer_addon_elasticsearch::addon().descriptor().expect("valid"));
+}
+
+/// An error and no trap, behind which nothing would be made what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_there_is_no_memory_for_is_told_and_its_index_finished() {
+    let Some(component) = component().await else { return };
+    let index = json!({ "format": 1, "tool": "a test", "consistency": "pit", "schema": true, "data": true,
+        "server": { "flavour": "Elasticsearch", "version": "8.19.0", "cluster": "c" },
+        "indices": [{ "name": "x", "settings": { "index.refresh_interval": "7s" }, "mappings": { "properties": {} },
+            "file": "x.json" }] });
+    let line = format!("{{\"_index\":\"x\",\"_id\":\"1\",\"_source\":{{\"text\":\"{}\"}}}}\n", "x".repeat(40 << 20));
+    let files = vec![artifact(INDEX, index.to_string()), artifact("x.json", line)];
+    let fake = restoring::fake::Fake::with(|_| None).await;
+    let limits = Limits { memory: 64 << 20, ..Limits::default() };
+    let operation = operation(copying::at(fake.port), "elasticsearch-restore", json!({}));
+    let (restored, _) = coffer_test_components::run(&component, Operation { limits, ..operation }, files).await;
+    let error = restored.expect_err("no room");
+    assert_eq!(error.class, Class::Unsupported, "{error}");
+    assert!(error.message.contains("x.json") && error.message.contains("spec.limits.memory"), "{error}");
+    let settings = &fake.asked()[fake.place("PUT", "/x/_settings")].body;
+    assert!(settings.contains(r#""7s""#), "{settings}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,7 +135,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// A run that the host stopped. Travels as the source of a `wasmtime::Error` where it has to pass through a guest.
+/// Why the host stopped a run.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Stopped {
     #[error("not done after {0:?}, its timeout")]

@@ -173,7 +173,8 @@ impl Judge<'_> {
     }
 
     fn broken(&self, error: &wasmtime::Error, last_words: &str) -> RunError {
-        if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        // An allocator that is refused what it needs aborts.
+        if let Some(stopped) = lock(&self.outside.refused).as_ref() {
             return self.error(stopped.class(), stopped.to_string());
         }
         tracing::debug!(addon = %self.linked.label, function = self.function, error = format!("{error:#}"), "trapped");

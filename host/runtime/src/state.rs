@@ -32,7 +32,11 @@ pub(crate) struct State {
     pub(crate) remedy: Remedy,
     /// Bytes of all linear memories.
     memory: usize,
+    refused: Refused,
 }
+
+/// The last growth of a memory that was refused.
+type Refused = Arc<Mutex<Option<Stopped>>>;
 
 /// The ends of a state that outlive its store, to judge the run by.
 pub(crate) struct Outside {
@@ -43,6 +47,7 @@ pub(crate) struct Outside {
     pub(crate) limits: Limits,
     pub(crate) stop: Stop,
     pub(crate) remedy: Remedy,
+    pub(crate) refused: Refused,
 }
 
 /// What the host told the guest last that has its remedy with it. An error of the guest's that repeats it needs no other.
@@ -81,6 +86,7 @@ impl State {
             limits: limits.clone(),
             stop: Stop::new(cancel),
             remedy: Remedy::default(),
+            refused: Refused::default(),
         };
         let state = Self {
             table,
@@ -96,6 +102,7 @@ impl State {
             stop: outside.stop.clone(),
             remedy: outside.remedy.clone(),
             memory: 0,
+            refused: outside.refused.clone(),
             limits,
         };
         (state, outside)
@@ -108,13 +115,14 @@ impl WasiView for State {
     }
 }
 
-/// A guest that wants too much is stopped by name: were growth merely refused, its allocator would abort and the report would
-/// speak of a panic.
+/// A guest that wants too much is refused, as it may know a way without. Most do not, and their allocators abort: what was refused
+/// then says more than a panic.
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let wanted = self.memory.saturating_add(desired.saturating_sub(current));
         if wanted > self.limits.memory {
-            return Err(Stopped::Memory { wanted, limit: self.limits.memory }.into());
+            *lock(&self.refused) = Some(Stopped::Memory { wanted, limit: self.limits.memory });
+            return Ok(false);
         }
         self.memory = wanted;
         self.traffic.set_memory(wanted);
@@ -151,12 +159,14 @@ mod tests {
             limits: Limits { memory: 100, ..Limits::default() },
             ..Operation::new("f", serde_json::Value::Null)
         };
-        let (mut state, _outside) = State::new(operation);
+        let (mut state, outside) = State::new(operation);
         assert!(state.memory_growing(0, 40, None).unwrap());
         assert!(state.memory_growing(0, 40, None).unwrap());
         assert!(state.memory_growing(40, 60, None).unwrap());
         assert_eq!(state.traffic.memory(), 100);
-        let error = state.memory_growing(40, 41, None).unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(Stopped::Memory { wanted: 101, limit: 100 })), "{error}");
+        assert!(lock(&outside.refused).is_none());
+        assert!(!state.memory_growing(40, 41, None).unwrap());
+        assert_eq!(state.traffic.memory(), 100);
+        assert!(matches!(*lock(&outside.refused), Some(Stopped::Memory { wanted: 101, limit: 100 })));
     }
 }

@@ -46,6 +46,14 @@ pub fn allocate() -> Outcome {
     }
 }
 
+/// More than there is, with the means to be told so.
+pub fn reserve() -> Outcome {
+    let mut room = black_box(Vec::<u8>::new());
+    let refused = room.try_reserve(1 << 30).is_err();
+    black_box(room);
+    report([("refused", refused.to_string())])
+}
+
 pub fn streams() -> Outcome {
     let mut hoard = Vec::new();
     for _ in 0..1_000_000 {

@@ -84,6 +84,7 @@ impl step::Guest for Guest {
             "loop" => faults::endless_loop(&parameters),
             "recursion" => faults::recursion(),
             "allocate" => faults::allocate(),
+            "reserve" => faults::reserve(),
             "streams" => faults::streams(),
             "exit" => faults::exit(),
             "error" => faults::error(&parameters),

@@ -241,7 +241,8 @@ impl Documents<'_> {
                     return Ok(Came::NotNow);
                 }
             }
-            whole.reserve(length - whole.len());
+            let more = length - whole.len();
+            coffer_addon::room(&mut whole, more)?;
             whole.extend_from_slice(answer.buffer());
             answer.consume(usize::MAX);
             if answer.fill().await? == 0 {

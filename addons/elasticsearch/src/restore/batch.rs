@@ -50,6 +50,7 @@ impl Batch {
         let Some(source) = line.source else {
             return Err(Error::Corrupt(format!("line {number} has no _source")));
         };
+        coffer_addon::room(&mut self.bytes, Batch::size(line))?;
         let start = self.bytes.len();
         let mut push = |part: &str| self.bytes.extend_from_slice(part.as_bytes());
         push(if action.is_create { r#"{"create":{"# } else { r#"{"index":{"# });

@@ -15,7 +15,7 @@ const LONG: usize = 33 << 20;
 /// How long what cannot hang may take on a slow machine.
 const AT_MOST: Duration = Duration::from_secs(180);
 
-fn at(port: u16) -> Application {
+pub fn at(port: u16) -> Application {
     Application {
         kind: "elasticsearch".into(),
         version: None,

@@ -44,6 +44,13 @@ async fn a_memory_bomb_is_stopped_by_name() {
 }
 
 #[tokio::test]
+async fn a_guest_that_asks_for_memory_may_be_refused_and_go_on() {
+    let host = Host::start().await;
+    let report = host.run("reserve", json!({})).await.unwrap();
+    assert_eq!(fact(&report, "refused"), "true");
+}
+
+#[tokio::test]
 async fn endless_recursion_is_a_trap() {
     assert_eq!(fail("recursion", json!({})).await.class, Class::Trap);
 }
