@@ -32,6 +32,14 @@ pub fn servers() -> impl Iterator<Item = &'static Mysql> {
     MysqlVersion::SUPPORTED.into_iter().map(server)
 }
 
+/// One dump of a version's server at a time: while one holds the lock of a table without transactions and reads definitions, the
+/// global lock that another asks for holds up both until one has waited too long.
+async fn alone(server: &Mysql) -> tokio::sync::MutexGuard<'static, ()> {
+    static ONE: [tokio::sync::Mutex<()>; 4] = [const { tokio::sync::Mutex::const_new(()) }; 4];
+    let place = MysqlVersion::ALL.iter().position(|version| *version == server.version()).expect("a version");
+    ONE[place].lock().await
+}
+
 /// A name that no other test has.
 pub fn name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -96,6 +104,7 @@ pub fn fact<'a>(report: &'a Report, name: &str) -> &'a str {
 
 /// Dumps as somebody.
 pub async fn dump_as(server: &Mysql, (user, password): (&str, &str), parameters: &str) -> Result<Dump, Error> {
+    let _one = alone(server).await;
     let (outbox, written) = testing::outbox();
     let ends = Ends { application: application(server, user, password), inbox: testing::inbox([]), outbox };
     let report = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters).await?;
@@ -147,6 +156,7 @@ pub async fn dump_before_each(
             Ok(testing::connection(Hooked { io, needles, then }))
         }
     });
+    let _one = alone(server).await;
     let (outbox, written) = testing::outbox();
     let ends = Ends { application, inbox: testing::inbox([]), outbox };
     let report = coffer_addon_mysql::addon().run(ends, "mysql-dump", parameters).await?;
