@@ -63,5 +63,5 @@ fn what_cannot_be_copied_is_refused_before_anything_runs() {
     let error = copy("copy", "postgres-restore");
     assert!(error.contains("postgres-restore") && error.contains("source"), "{error}");
     let error = scene.coffer.fails(&["copy", "nobody", "--to", "copy", "-n", NAMESPACE, "--task", "postgres-copy"]);
-    assert!(error.contains("AppBinding demo/nobody"), "{error}");
+    assert!(error.contains("no AppBinding nobody in namespace demo"), "{error}");
 }
