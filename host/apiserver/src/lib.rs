@@ -59,7 +59,6 @@ pub use holder::Holder;
 pub use listen::Listening;
 pub use modules::{MAX_MODULE_BYTES, ModuleError, ModuleSource, ModuleStore};
 
-const DATABASE: &str = "control.redb";
 /// How often a database is tried that another process has open.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -81,8 +80,9 @@ impl Server {
     pub fn open(data_dir: impl AsRef<Path>) -> Result<Server, Error> {
         let data_dir = data_dir.as_ref().to_path_buf();
         private::data_dir(&data_dir)?;
-        let store = store::Store::open(&data_dir.join(DATABASE))?;
-        Self::over(store, data_dir)
+        let store = store::Store::open(&data_dir.join("control.redb"))?;
+        let registry = registry::Registry::open(store, coffer_api::kinds())?;
+        Ok(Server { registry: Arc::new(registry), modules: ModuleStore::open(&data_dir)?, data_dir })
     }
 
     /// The same, but while another process has the folder open it waits, for at most so long. `waits` is told at its beginning,
@@ -95,26 +95,18 @@ impl Server {
         patience: Duration,
         waits: impl FnOnce(&Error),
     ) -> Result<Server, Error> {
-        let data_dir = data_dir.as_ref().to_path_buf();
-        private::data_dir(&data_dir)?;
         let (until, mut waits) = (Instant::now() + patience, Some(waits));
-        let store = loop {
-            match store::Store::open(&data_dir.join(DATABASE)) {
+        loop {
+            match Self::open(&data_dir) {
                 Err(error @ Error::Locked { .. }) if Instant::now() < until => {
                     if let Some(waits) = waits.take() {
                         waits(&error);
                     }
                     sleep(LOOK).await;
                 }
-                opened => break opened?,
+                opened => return opened,
             }
-        };
-        Self::over(store, data_dir)
-    }
-
-    fn over(store: store::Store, data_dir: PathBuf) -> Result<Server, Error> {
-        let registry = registry::Registry::open(store, coffer_api::kinds())?;
-        Ok(Server { registry: Arc::new(registry), modules: ModuleStore::open(&data_dir)?, data_dir })
+        }
     }
 
     /// A client that calls the API in this process. Its requests need no token. Call it within a tokio runtime.

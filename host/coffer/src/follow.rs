@@ -149,12 +149,7 @@ mod tests {
 
     /// A server over a folder that another may just have let go of.
     async fn serve(folder: &Path, port: u16) -> (Server, Listening) {
-        let server = loop {
-            match Server::open(folder) {
-                Err(coffer_apiserver::Error::Locked { .. }) => tokio::task::yield_now().await,
-                opened => break opened.unwrap(),
-            }
-        };
+        let server = Server::open_within(folder, Duration::from_secs(60), |_| {}).await.unwrap();
         let listening = server.listen(([127, 0, 0, 1], port).into()).await.unwrap();
         (server, listening)
     }

@@ -31,7 +31,7 @@ impl Restic {
         let found = [coffer_test_servers::tools::restic_old(), coffer_test_servers::tools::restic()];
         let usable = found.into_iter().filter_map(|found| {
             // Not println: a missing judge must be seen even when the test passes.
-            found.inspect_err(|error| drop(writeln!(std::io::stderr(), "SKIPPED: no restic: {error}"))).ok()
+            found.inspect_err(|error| coffer_test_servers::skipped(format_args!("no restic: {error}"))).ok()
         });
         usable.map(|binary| Self { binary, repository: repository.into(), cache: TempDir::new().unwrap() }).collect()
     }

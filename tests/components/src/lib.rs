@@ -7,7 +7,6 @@ pub mod dumped;
 
 use coffer_addon::testing::Written;
 use coffer_runtime::{Artifact, ArtifactReader, Grants, Linked, Operation, Report, RunError, Runtime, RuntimeOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tokio::sync::mpsc;
@@ -25,9 +24,7 @@ pub fn build(what: &[&str]) -> Option<PathBuf> {
     compiler.args(["--print", "target-libdir", "--target", "wasm32-wasip2"]).current_dir(workspace);
     let libraries = compiler.output().ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_string());
     if !libraries.is_some_and(|libraries| Path::new(&libraries).exists()) {
-        let line = "SKIPPED: the target wasm32-wasip2 is not installed; rustup target add wasm32-wasip2\n";
-        // Past the harness's capture.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        coffer_test_servers::skipped("the target wasm32-wasip2 is not installed; rustup target add wasm32-wasip2");
         return None;
     }
     let built = Command::new(env!("CARGO"))

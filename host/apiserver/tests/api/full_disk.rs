@@ -49,7 +49,7 @@ fn secret(name: &str, bytes: usize) -> Secret {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named_and_forgotten_with_room() {
     let Some(disk) = SmallDisk::mount() else {
-        crate::skipped("may not mount a small tmpfs here: the control plane on a full disk");
+        coffer_test_servers::skipped("may not mount a small tmpfs here: the control plane on a full disk");
         return;
     };
     let (data, filler) = (disk.0.path().join("data"), disk.0.path().join("filler"));
@@ -111,7 +111,7 @@ async fn a_full_disk_is_named_and_forgotten_with_room() {
 #[tokio::test]
 async fn a_first_start_without_room_can_be_tried_again() {
     let Some(disk) = SmallDisk::mount() else {
-        crate::skipped("may not mount a small tmpfs here: the first start on a full disk");
+        coffer_test_servers::skipped("may not mount a small tmpfs here: the first start on a full disk");
         return;
     };
     let (data, filler) = (disk.0.path().join("data"), disk.0.path().join("filler"));

@@ -42,7 +42,7 @@ impl Kubectl {
         let given = std::env::var_os("COFFER_KUBECTL").map(PathBuf::from);
         let program = given.unwrap_or_else(|| "kubectl".into());
         if Command::new(&program).args(["version", "--client"]).output().is_err() {
-            crate::skipped(&format!("kubectl tests: no {} (set COFFER_KUBECTL)", program.display()));
+            coffer_test_servers::skipped(format_args!("kubectl tests: no {} (set COFFER_KUBECTL)", program.display()));
             return None;
         }
         Some(Kubectl { program, fixture: Fixture::start().await })

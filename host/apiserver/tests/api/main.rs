@@ -11,10 +11,10 @@ mod full_disk;
 mod kubectl;
 mod network;
 
-use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use coffer_apiserver::{Error, Listening, Server};
+use coffer_apiserver::{Listening, Server};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
@@ -44,17 +44,7 @@ impl Fixture {
 
 /// Opens a folder again. The tasks of clients and connections let the database go a moment after they are dropped.
 pub async fn reopen(data_dir: &Path) -> Server {
-    loop {
-        match Server::open(data_dir) {
-            Err(Error::Locked { .. }) => tokio::task::yield_now().await,
-            opened => break opened.unwrap(),
-        }
-    }
-}
-
-/// Says what was not tested, past the harness, which hides what a passing test prints.
-pub fn skipped(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+    Server::open_within(data_dir, Duration::from_secs(60), |_| {}).await.unwrap()
 }
 
 /// A child that does not outlive its test.

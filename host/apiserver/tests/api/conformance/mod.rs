@@ -85,7 +85,8 @@ conformance!(
 async fn cluster() -> Option<Client> {
     static SKIPPED: std::sync::Once = std::sync::Once::new();
     let Some(path) = std::env::var_os("COFFER_CONFORMANCE_KUBECONFIG") else {
-        SKIPPED.call_once(|| crate::skipped("conformance in a cluster: set COFFER_CONFORMANCE_KUBECONFIG"));
+        SKIPPED
+            .call_once(|| coffer_test_servers::skipped("conformance in a cluster: set COFFER_CONFORMANCE_KUBECONFIG"));
         return None;
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
