@@ -32,6 +32,9 @@ pub enum Error {
     #[error("unable to make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
 
+    #[error("{command} has no answer: {source}; {server}")]
+    Lost { command: String, source: std::io::Error, server: String },
+
     #[error("{command} was refused: {message} (code {code})")]
     Refused { command: String, code: i32, message: String },
 

@@ -5,14 +5,23 @@
 //! children (PostgreSQL's backends leave the group) and removes the temporary folder. A parent-death signal would not
 //! do: it fires when the *thread* that started the child ends, and tests are threads.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{AtPath, Error, Result};
+
+/// Where [`free_port`] looks: clear of the well-known ones and, as Linux comes (`net.ipv4.ip_local_port_range`), of those
+/// that it gives away itself.
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// Keeps processes that run side by side apart; a prime that does not divide the range.
+const PORTS_OF_A_PROCESS: u32 = 211;
 
 /// The folder is removed unless the owner said `keep` before it let go of the pipe.
 const WATCHDOG: &str = r#"
@@ -94,10 +103,40 @@ impl Drop for Process {
     }
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that was free a moment ago, for a server that takes seconds to bind it.
+///
+/// It lies below those that the kernel gives to connections and to whoever asks for any port: one of those may be somebody
+/// else's by the time the server comes, and a probe that knocks at it can be connected to itself. Never the same twice in
+/// a process.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).at("127.0.0.1")?;
-    Ok(listener.local_addr().at("127.0.0.1")?.port())
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let own = std::process::id().wrapping_mul(PORTS_OF_A_PROCESS);
+    loop {
+        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let count = u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(own.wrapping_add(number) % count).unwrap_or_default();
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) if number < count && error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).at(format!("127.0.0.1:{port}")),
+        }
+    }
+}
+
+/// How a process fares, by its id: its state as `ps` has it, and the signal or the code of one that has ended and that its
+/// owner has not asked yet.
+pub(crate) fn state(id: u32) -> String {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
+        return format!("process {id} is gone");
+    };
+    // proc_pid_stat(5): the name in parentheses may hold anything, the state follows it, `exit_code` is the last field.
+    let mut fields = stat.rsplit(") ").next().unwrap_or_default().split_whitespace();
+    let (state, ended) = (fields.next().unwrap_or_default(), fields.last().unwrap_or_default());
+    match (state, ended.parse::<i32>()) {
+        ("Z" | "X", Ok(ended)) if ended & 0x7f != 0 => format!("process {id} was ended by signal {}", ended & 0x7f),
+        ("Z" | "X", Ok(ended)) => format!("process {id} has ended with code {}", ended >> 8),
+        _ => format!("process {id} is there (state {state})"),
+    }
 }
 
 /// Whether somebody listens on a loopback port.
@@ -152,6 +191,30 @@ mod tests {
             !children.lines().any(is_alive)
         });
         assert!(gone, "a child survived: {children}");
+    }
+
+    #[test]
+    fn ports_are_free_and_never_the_same() {
+        let ports: std::collections::BTreeSet<u16> = (0..50).map(|_| free_port().unwrap()).collect();
+        assert_eq!(ports.len(), 50);
+        assert!(ports.iter().all(|port| PORTS.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok()));
+    }
+
+    #[test]
+    fn how_a_process_ended_is_told() {
+        let start = |script: &str| Process::start(Command::new("sh").args(["-c", script]), None).unwrap();
+        let ended = |process: &Process| {
+            let told = || state(process.id());
+            (0..500).map(|_| told()).find(|told| {
+                std::thread::sleep(Duration::from_millis(10));
+                told.contains("ended")
+            })
+        };
+        let (killed, left, alive) = (start("kill -9 $$"), start("exit 3"), start("sleep 600"));
+        assert_eq!(ended(&killed), Some(format!("process {} was ended by signal 9", killed.id())));
+        assert_eq!(ended(&left), Some(format!("process {} has ended with code 3", left.id())));
+        assert!(state(alive.id()).contains("is there"));
+        assert_eq!(state(0), "process 0 is gone");
     }
 
     #[test]

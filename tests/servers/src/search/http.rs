@@ -2,8 +2,10 @@
 
 #![allow(clippy::indexing_slicing, reason = "a field that JSON does not have is null")]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,9 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
+use crate::cache::tail;
 use crate::error::{Error, Result};
+use crate::process::state;
 
 /// A node that is busy compiling itself may take a while; one that hangs must not hang a test for ever.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -23,12 +27,34 @@ pub struct Client {
     port: u16,
     authorization: Option<String>,
     tls: Option<Arc<ClientConfig>>,
+    node: Option<Node>,
+}
+
+/// Who is asked about when no answer comes.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub process: u32,
+    /// Where it keeps its log, and where Java tells of its own end.
+    pub folder: PathBuf,
+}
+
+impl Node {
+    /// How it fares, with the ends of what it and its Java have said.
+    fn told(&self) -> String {
+        let mut told = state(self.process);
+        let report = self.folder.join(format!("hs_err_pid{}.log", self.process));
+        if let Ok(report) = fs::read_to_string(report) {
+            told.push_str(&format!("; Java says:\n{report:.3000}"));
+        }
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        format!("{told}; the end of its log:\n{}", tail(&log, 3000))
+    }
 }
 
 impl Client {
     /// A client of a node on a loopback port.
-    pub fn new(port: u16) -> Self {
-        Self { port, authorization: None, tls: None }
+    pub(super) fn new(port: u16, node: Option<Node>) -> Self {
+        Self { port, authorization: None, tls: None, node }
     }
 
     /// Who asks.
@@ -106,7 +132,11 @@ impl Client {
 
     /// The status and the body: JSON, or a string where it is something else.
     pub fn request(&self, method: &str, path: &str, content: &str, body: &[u8]) -> Result<(u16, Value)> {
-        let lost = |source| Error::Spawn { program: format!("{method} {path}"), source };
+        let lost = |source| Error::Lost {
+            command: format!("{method} {path}"),
+            source,
+            server: self.node.as_ref().map_or_else(|| "its node is not up".to_owned(), Node::told),
+        };
         let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(lost)?;
         tcp.set_nodelay(true).and_then(|()| tcp.set_read_timeout(Some(LIMIT))).map_err(lost)?;
         let head = self.head(method, path, content, body.len());

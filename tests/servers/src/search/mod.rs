@@ -32,6 +32,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 pub use http::Client;
+use http::Node;
 pub use version::{Abilities, SearchVersion};
 
 use crate::cache::tail;
@@ -167,7 +168,8 @@ impl Search {
 
     /// A client that trusts the server and says nothing of itself.
     pub fn anonymous(&self) -> Client {
-        let client = Client::new(self.port);
+        let node = self.process_id().map(|process| Node { process, folder: self.folder.clone() });
+        let client = Client::new(self.port, node);
         match &self.authority {
             // An authority's own certificate is one.
             Some(authority) => client.clone().with_authority(&authority.certificate()).unwrap_or(client),
