@@ -4,6 +4,7 @@
 //! whole loop, and stopping means dropping the loop together with its store.
 
 use crate::{Limits, error::Stopped};
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     future::poll_fn,
     pin::pin,
@@ -12,7 +13,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::time::Instant as Timer;
 use tokio_util::sync::CancellationToken;
@@ -164,11 +165,11 @@ async fn metered<T>(work: impl Future<Output = T>, limit: Duration, traffic: &Tr
     let mut mark = traffic.moves();
     let mut spent = Duration::ZERO;
     poll_fn(|cx| {
-        let begun = Instant::now();
+        let begun = computed();
         if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
             return Poll::Ready(Ok(outcome));
         }
-        spent += begun.elapsed();
+        spent += computed().saturating_sub(begun);
         let now = traffic.moves();
         if now != mark {
             mark = now;
@@ -177,4 +178,43 @@ async fn metered<T>(work: impl Future<Output = T>, limit: Duration, traffic: &Tr
         if spent > limit { Poll::Ready(Err(Stopped::Cpu(limit))) } else { Poll::Pending }
     })
     .await
+}
+
+/// What this thread has computed: on a machine that is busy with other things, far less than has passed.
+fn computed() -> Duration {
+    // A clock of the process's own, which nobody sets: it does not go below zero.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Polled five times, each of which takes `how` for at least 20 ms.
+    async fn polled(how: fn(Duration)) -> Result<(), Stopped> {
+        let mut polls = 0;
+        let work = poll_fn(|cx| {
+            how(Duration::from_millis(20));
+            polls += 1;
+            if polls == 5 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        metered(work, Duration::from_millis(30), &Traffic::default()).await
+    }
+
+    #[tokio::test]
+    async fn computing_is_limited_and_time_that_others_have_is_not_counted() {
+        let busy = |limit| {
+            let begun = Instant::now();
+            // As long by both clocks.
+            let own = computed();
+            while begun.elapsed() < limit || computed().saturating_sub(own) < limit {}
+        };
+        assert!(matches!(polled(busy).await, Err(Stopped::Cpu(_))));
+        polled(std::thread::sleep).await.unwrap();
+    }
 }
