@@ -181,7 +181,7 @@ pub(crate) fn seen(ran: &Ran) -> String {
                 let length: u64 = ran.artifacts.iter().map(|taken| taken.length).sum();
                 parts.push(format!("{} artifacts with {length} bytes", ran.artifacts.len()));
             }
-            parts.push(format!("{} connections", ran.connections));
+            parts.push(format!("{} connections at once", ran.connections));
             parts.join(", ")
         }
     }

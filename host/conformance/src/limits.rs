@@ -24,7 +24,8 @@ pub(crate) const SEGMENT_BYTES: u32 = 4096;
 pub(crate) const MOVE_BYTES: usize = 32 << 10;
 /// What an addon may hold for streams that stand still, a connection: some buffers of the protocol's and the artifacts'.
 pub(crate) const HELD_A_CONNECTION: u64 = 1 << 20;
-/// The same where what is sent is a request, which is held whole for as long as the application may want it again.
+/// The same where it is HTTP's: a request is held whole for as long as the application may want it again, and an answer until
+/// it is known to be whole.
 pub(crate) const HELD_A_REQUEST: u64 = 3 << 20;
 /// A throttled run takes about so long.
 pub(crate) const THROTTLED: Duration = Duration::from_secs(3);

@@ -56,7 +56,8 @@ struct State {
     counts: [AtomicU64; 2],
     /// When the next byte may pass, a direction.
     paces: [Mutex<Instant>; 2],
-    accepted: AtomicU64,
+    /// The most connections at once.
+    most: AtomicU64,
     open: watch::Sender<usize>,
     first: CancellationToken,
     cut: CancellationToken,
@@ -74,7 +75,7 @@ impl Proxy {
             gate,
             counts: Default::default(),
             paces: [Mutex::new(Instant::now()), Mutex::new(Instant::now())],
-            accepted: AtomicU64::new(0),
+            most: AtomicU64::new(0),
             open: watch::Sender::new(0),
             first: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -102,9 +103,10 @@ impl Proxy {
         self.state.count(direction).load(Relaxed)
     }
 
-    /// How many connections there were.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.state.accepted.load(Relaxed)
+    /// How many connections were open at once, at most. How many there were in all is a matter of chance: a pool opens
+    /// another when one is not back yet.
+    pub(crate) fn most(&self) -> u64 {
+        self.state.most.load(Relaxed)
     }
 
     /// Resolves when the addon has connected.
@@ -198,8 +200,10 @@ async fn serve(listener: TcpListener, to: Endpoint, state: Arc<State>) {
         loop {
             match listener.accept().await {
                 Ok((client, _)) => {
-                    state.accepted.fetch_add(1, Relaxed);
-                    state.open.send_modify(|open| *open += 1);
+                    state.open.send_modify(|open| {
+                        *open += 1;
+                        state.most.fetch_max(*open as u64, Relaxed);
+                    });
                     state.first.cancel();
                     let (to, state) = (to.clone(), Arc::clone(&state));
                     connections.spawn(async move {

@@ -54,6 +54,7 @@ pub(crate) struct Ran {
     pub(crate) ended: Instant,
     /// The most linear memory, in bytes.
     pub(crate) memory: u64,
+    /// At once, at most.
     pub(crate) connections: u64,
     pub(crate) to_addon: u64,
     pub(crate) to_application: u64,
@@ -137,7 +138,7 @@ impl<'a> Step<'a> {
             artifacts,
             ended,
             memory: traffic.memory(),
-            connections: proxy.accepted(),
+            connections: proxy.most(),
             to_addon: proxy.count(Direction::ToAddon),
             to_application: proxy.count(Direction::ToApplication),
             exchanged: traffic.exchanged(),

@@ -177,17 +177,17 @@ impl Kit<'_> {
     /// One side stands still: the other must come to a stop too, instead of filling the addon. Then it goes on.
     pub(crate) async fn held_back(&self, end: End) -> Result<Done, Error> {
         let Some(mut step) = self.step(end) else { return Ok(Done::LeftOut("needs a binding".into())) };
-        let whole = match end {
-            End::Source => &self.source,
-            End::Sink => &self.sink,
+        let (whole, function) = match end {
+            End::Source => (&self.source, &self.roles.source),
+            End::Sink => (&self.sink, &self.roles.sink),
         };
         let (Some(whole), Some(source)) = (whole, &self.source) else {
             return Ok(Done::LeftOut("the whole run did not pass".into()));
         };
         let (artifacts, exchanged) = (source.bytes(), whole.exchanged);
         // What of the connections is not in the artifacts, or the other way round, may come all at once.
-        let requests = self.roles.sink.as_ref().is_some_and(|sink| sink.capabilities.contains(&Capability::Http));
-        let each = if end == End::Sink && requests { HELD_A_REQUEST } else { HELD_A_CONNECTION };
+        let is_http = function.as_ref().is_some_and(|function| function.capabilities.contains(&Capability::Http));
+        let each = if is_http { HELD_A_REQUEST } else { HELD_A_CONNECTION };
         let allowed = each * whole.connections.max(1) + artifacts.abs_diff(exchanged);
         // Otherwise an addon that holds everything could pass.
         let needed = 2 * allowed;

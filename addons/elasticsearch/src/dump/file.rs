@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 
 /// About how long an answer should be, in bytes.
-pub const WANTED: u64 = 4 << 20;
+pub const WANTED: u64 = 2 << 20;
 /// More documents no server gives in one answer, unless the index's max_result_window is set.
 const MOST: u64 = 10_000;
 

@@ -171,12 +171,13 @@ fn the_elasticsearch_addon_conforms() {
     }
     let [source, target] =
         [(); 2].map(|()| Search::start(SearchVersion::OpenSearch38, &SearchOptions::default()).unwrap());
-    search::sample::create(&source, 44_000).unwrap();
+    // Twice of what as many connections may hold.
+    search::sample::create(&source, 64_000).unwrap();
     // No dump has its documents unless it is told to open it.
     source.client().ask("POST", &format!("/{}/_open", search::sample::CLOSED), &Value::Null).unwrap();
     let given = Given {
         component: elasticsearch_addon(),
-        binding: Scene::<Search>::bound("shop", &source),
+        binding: vec![manifest::search_binding("shop", &source) + "  parameters: {jobs: 2}\n"],
         restore: vec![manifest::search_binding("shop", &target) + "  parameters: {overwrite: true, jobs: 1}\n"],
         reset: "true".to_owned(),
         leftovers: None,
