@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use coffer_e2e::{Coffer, Scene, addon, elasticsearch_addon, guests, manifest, mongodb_addon, mysql_addon};
+use coffer_e2e::{Coffer, addon, elasticsearch_addon, guests, manifest, mongodb_addon, mysql_addon};
 use coffer_test_servers::{
     Mongodb, MongodbOptions, MongodbVersion, Mysql, MysqlOptions, MysqlVersion, Postgres, PostgresOptions,
     PostgresVersion, Search, SearchOptions, SearchVersion, mongodb, mysql, sample, search,
