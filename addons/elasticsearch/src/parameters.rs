@@ -75,6 +75,9 @@ impl Dump {
                 "dataOnly and schemaOnly leave nothing to dump; set one of them".into(),
             ));
         }
+        if self.schema_only && !self.query.is_empty() {
+            return Err(Error::InvalidParameter("query: schemaOnly dumps no documents; leave one of them out".into()));
+        }
         if self.keep_alive.is_some_and(|span| span.0 < SHORTEST_KEEP_ALIVE) {
             return Err(Error::InvalidParameter(format!(
                 "keepAlive: no less than {}ms, and better some minutes: what is read from would be lost between two requests",

@@ -70,7 +70,7 @@ impl Documents<'_> {
             }
             let mut writer = file.writer().await;
             // There is a file also where there are no documents.
-            self.open(file, &mut writer);
+            self.open(file, &mut writer).await?;
             if let Some(writer) = writer.take() {
                 writer.finish().await?;
             }
@@ -112,7 +112,14 @@ impl Documents<'_> {
                     continue;
                 }
             };
-            let page = Page::read(&bytes)?;
+            let page = match Page::read(&bytes) {
+                Ok(page) => page,
+                Err(_) if size > 1 => {
+                    size = (size / 8).max(1);
+                    continue;
+                }
+                Err(error) => return Err(self.unreadable(piece, key, after.as_deref(), error).await),
+            };
             if let Some(id) = &page.pit_id {
                 self.contexts.renamed(key, id);
             }
@@ -132,6 +139,26 @@ impl Documents<'_> {
             after = Some(last.to_owned());
             let each = u64::try_from(bytes.len()).unwrap_or(u64::MAX) / count.max(1);
             size = (WANTED / each.max(1)).min(size * 2).clamp(1, file.most());
+        }
+    }
+
+    /// What an answer that is no JSON says by its one document: which that is. Servers take more for JSON than it is, and give it
+    /// back as they got it.
+    async fn unreadable(&self, piece: &Piece<'_>, key: u64, after: Option<&RawValue>, error: Error) -> Error {
+        let mut body = self.search(piece, 1);
+        body.insert("pit".into(), json!({ "id": self.contexts.id(key).unwrap_or_default() }));
+        body.insert("_source".into(), false.into());
+        let id = async {
+            let body = Body::Json(with_search_after(&body, after)?);
+            let answer: Value = self.client.send("POST", "/_search", &body).await?.json(LONG).await?;
+            Ok::<_, Error>(answer.pointer("/hits/hits/0/_id").and_then(Value::as_str).map(str::to_owned))
+        };
+        match id.await {
+            Ok(Some(id)) => Error::Unsupported(format!(
+                "the document {id:?} is no JSON, although the server has taken it (a comment, a byte order mark, or bytes that are no \
+                 UTF-8): index it anew, or leave it out with query ({error})"
+            )),
+            _ => error,
         }
     }
 
@@ -255,7 +282,7 @@ impl Documents<'_> {
     async fn turn(&self, file: &File<'_>) -> Result<Right<'_>> {
         if !self.turns.has_begun(file.found.name()) {
             let mut writer = file.writer().await;
-            self.open(file, &mut writer).begin().await?;
+            self.open(file, &mut writer).await?;
         }
         Ok(self.turns.wait(file.found.name()).await)
     }
@@ -263,7 +290,7 @@ impl Documents<'_> {
     /// Writes a page's documents, whole lines that no other slice gets between.
     async fn take(&self, file: &File<'_>, page: &Page<'_>) -> Result<u64> {
         let mut writer = file.writer().await;
-        let writer = self.open(file, &mut writer);
+        let writer = self.open(file, &mut writer).await?;
         let with_types = self.client.version().has_types();
         let (mut lines, mut count) = (Vec::with_capacity(2 * PIECE), Count::default());
         for hit in page.hits() {
@@ -285,13 +312,29 @@ impl Documents<'_> {
         Ok(count.documents)
     }
 
-    fn open<'w>(&self, file: &File<'_>, writer: &'w mut Option<ArtifactWriter>) -> &'w mut ArtifactWriter {
-        writer.get_or_insert_with(|| {
-            self.turns.begin(file.found.name());
-            let name = file.found.definition.file.clone().unwrap_or_default();
-            let draft = self.outbox.file(name).label("mediaType", "application/x-ndjson");
-            draft.label("index", file.found.name()).open()
-        })
+    /// The file's writer. A file takes its place among the others with its first: behind that of the index before it, where it
+    /// is of a data stream.
+    async fn open<'w>(
+        &self,
+        file: &File<'_>,
+        writer: &'w mut Option<ArtifactWriter>,
+    ) -> Result<&'w mut ArtifactWriter> {
+        let opened = match writer.take() {
+            Some(opened) => opened,
+            None => {
+                if let Some(before) = file.stream.as_ref().and_then(|stream| stream.before.as_deref()) {
+                    self.turns.begun(before).await;
+                }
+                let name = file.found.definition.file.clone().unwrap_or_default();
+                let draft = self.outbox.file(name).label("mediaType", "application/x-ndjson");
+                let mut opened = draft.label("index", file.found.name()).open();
+                // As the host knows them, not as what is written reaches it.
+                opened.begin().await?;
+                self.turns.begin(file.found.name());
+                opened
+            }
+        };
+        Ok(writer.insert(opened))
     }
 }
 

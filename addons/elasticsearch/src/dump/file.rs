@@ -1,7 +1,7 @@
 //! An index's file, and the pieces of the index that go into it.
 
 use crate::catalog::Found;
-use crate::layout::Count;
+use crate::layout::{Count, DataStream};
 use coffer_addon::{ArtifactWriter, Error};
 use futures::lock::{Mutex, MutexGuard};
 use serde_json::{Value, json};
@@ -21,9 +21,42 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// About how many bytes it has.
+    /// About how many bytes it has, with those that wait for it.
     pub fn size(&self) -> u64 {
+        if let Some(stream) = &self.file.stream {
+            return stream.size;
+        }
         self.file.found.bytes / u64::from(self.file.slices.max(1))
+    }
+}
+
+/// Of a data stream's indices: a server fills them one after the other, so their files are begun in that order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InStream {
+    /// The index before it, where there is one in the dump.
+    pub before: Option<String>,
+    /// In bytes, with all that come behind it.
+    pub size: u64,
+}
+
+/// Gives the files of data streams their places.
+pub fn place(files: &mut [File<'_>], streams: &[DataStream]) {
+    for stream in streams {
+        let mut before = None;
+        let mut placed = Vec::new();
+        for name in &stream.indices {
+            if let Some(at) = files.iter().position(|file| file.found.name() == name) {
+                placed.push((at, before.replace(name.clone())));
+            }
+        }
+        let mut size = 0_u64;
+        for (at, before) in placed.into_iter().rev() {
+            if let Some(file) = files.get_mut(at) {
+                // One more each: who waits for another comes behind it, also where both are empty.
+                size = size.saturating_add(file.found.bytes).saturating_add(1);
+                file.stream = Some(InStream { before, size });
+            }
+        }
     }
 }
 
@@ -33,6 +66,8 @@ pub struct File<'a> {
     pub query: Value,
     /// By point in time: as many as the server is to cut it into. By scroll: a shard each, or 1.
     pub slices: u32,
+    /// Its place among those of a data stream.
+    pub stream: Option<InStream>,
     pub pit: Cell<Option<u64>>,
     writer: Mutex<Option<ArtifactWriter>>,
     pub count: RefCell<Count>,
@@ -47,6 +82,7 @@ impl<'a> File<'a> {
             found,
             query: query.unwrap_or_else(|| json!({ "match_all": {} })),
             slices,
+            stream: None,
             pit: Cell::new(pit),
             writer: Mutex::new(None),
             count: RefCell::default(),
@@ -102,6 +138,25 @@ mod tests {
     use crate::layout::IndexDefinition;
     use futures::FutureExt;
     use std::pin::pin;
+
+    #[test]
+    fn indices_of_a_stream_come_one_behind_the_other_whatever_their_sizes() {
+        let found = |name: &str, bytes| {
+            let definition = IndexDefinition { name: name.into(), ..IndexDefinition::default() };
+            Found { definition, hidden: false, shards: 1, bytes, documents: 0 }
+        };
+        let all = [found("s-3", 900), found("other", 500), found("s-1", 0), found("s-2", 0)];
+        let mut files: Vec<_> = all.iter().map(|found| File::new(found, None, 2, None)).collect();
+        let stream =
+            DataStream { indices: ["s-1", "s-2", "gone", "s-3"].map(Into::into).into(), ..DataStream::default() };
+        place(&mut files, &[stream]);
+        let queue = coffer_addon::work::Queue::new(files.iter().flat_map(File::pieces), Piece::size);
+        let order: Vec<_> = std::iter::from_fn(|| queue.take()).map(|piece| piece.file).collect();
+        let names: Vec<_> = order.iter().map(|file| file.found.name()).collect();
+        assert_eq!(names, ["s-1", "s-1", "s-2", "s-2", "s-3", "s-3", "other", "other"]);
+        let before: Vec<_> = order.iter().map(|file| file.stream.as_ref()?.before.as_deref()).collect();
+        assert_eq!(before.into_iter().step_by(2).collect::<Vec<_>>(), [None, Some("s-1"), Some("s-2"), None]);
+    }
 
     #[test]
     fn who_waits_to_write_into_a_broken_file_keeps_nobody_from_saying_so() {

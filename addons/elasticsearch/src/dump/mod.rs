@@ -87,8 +87,9 @@ impl Run<'_> {
         let read: Vec<&Found> = found.iter().filter(with_documents).collect();
         let (consistency, points) = self.begin(&read).await?;
         let points = points.into_iter().map(Some).chain(std::iter::repeat(None));
-        let files: Vec<File<'_>> =
+        let mut files: Vec<File<'_>> =
             read.iter().zip(points).map(|(found, pit)| self.file(found, consistency, &streams, pit)).collect();
+        file::place(&mut files, &streams);
         let mut index = self.index(&found, streams.clone(), left_out, hidden, consistency).await?;
         if index.schema {
             self.not_kept(&mut index.not_kept, &found, failures).await?;

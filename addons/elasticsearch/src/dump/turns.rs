@@ -7,6 +7,7 @@
 
 use futures::lock::{Mutex, MutexGuard};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
@@ -17,6 +18,8 @@ pub type Right<'a> = MutexGuard<'a, ()>;
 pub struct Turns {
     /// Files that are not finished, by name, in the order in which they were begun.
     begun: RefCell<Vec<String>>,
+    /// All that were ever begun.
+    all: RefCell<BTreeSet<String>>,
     /// Held by the one of the first file's readers whose answer is long.
     long: Mutex<()>,
     waiting: RefCell<Vec<Waker>>,
@@ -25,10 +28,24 @@ pub struct Turns {
 impl Turns {
     pub fn begin(&self, file: &str) {
         self.begun.borrow_mut().push(file.to_owned());
+        self.all.borrow_mut().insert(file.to_owned());
+        self.waiting.take().into_iter().for_each(Waker::wake);
     }
 
     pub fn has_begun(&self, file: &str) -> bool {
-        self.begun.borrow().iter().any(|begun| begun == file)
+        self.all.borrow().contains(file)
+    }
+
+    /// Waits until a file has begun.
+    pub async fn begun(&self, file: &str) {
+        poll_fn(|cx| {
+            if self.has_begun(file) {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     pub fn finish(&self, file: &str) {
@@ -80,5 +97,15 @@ mod tests {
         turns.finish("a");
         assert!(later.as_mut().now_or_never().is_some());
         assert!(turns.take("b").is_some());
+    }
+
+    #[test]
+    fn a_file_that_is_finished_has_begun() {
+        let turns = Turns::default();
+        let mut behind = pin!(turns.begun("a"));
+        assert!(behind.as_mut().now_or_never().is_none());
+        turns.begin("a");
+        turns.finish("a");
+        assert!(behind.now_or_never().is_some() && turns.begun("a").now_or_never().is_some());
     }
 }
