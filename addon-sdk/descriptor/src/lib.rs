@@ -130,6 +130,13 @@ impl TaskStep {
         TaskStep { name: name.into(), function: function.into(), params: serde_json::Map::new(), timeout: None }
     }
 
+    /// A parameter that the Task sets.
+    #[must_use]
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.params.insert(name.into(), value.into());
+        self
+    }
+
     /// A duration such as `90s`, `5m` or `2h`.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<String>) -> Self {

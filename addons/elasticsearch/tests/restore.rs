@@ -5,6 +5,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 mod dumping;
+#[path = "restoring/kept.rs"]
+mod kept;
 #[path = "restoring/looked.rs"]
 mod looked;
 #[path = "restoring/objects.rs"]

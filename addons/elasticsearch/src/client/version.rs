@@ -27,6 +27,8 @@ pub struct Version {
     pub major: u32,
     pub minor: u32,
     pub cluster: String,
+    /// Empty before the nodes have made a cluster.
+    pub cluster_uuid: String,
     /// Without the parts that are under Elastic's own licence: no points in time, no data streams, no ILM.
     pub oss: bool,
 }
@@ -48,6 +50,10 @@ impl Version {
             text: number.to_owned(),
             major,
             minor,
+            cluster_uuid: match answer.get("cluster_uuid").and_then(Value::as_str) {
+                Some(uuid) if uuid != "_na_" => uuid.to_owned(),
+                _ => String::new(),
+            },
             cluster: answer.get("cluster_name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             oss: text("build_flavor") == "oss",
         };

@@ -95,6 +95,7 @@ impl Run<'_> {
             flavour: version.flavour.name().into(),
             version: version.text.clone(),
             cluster: version.cluster.clone(),
+            cluster_uuid: version.cluster_uuid.clone(),
         };
         let around::Around { policies, component_templates, index_templates, legacy_templates, .. } = around;
         let unseen = around.unseen.into_iter().map(|kind| (kind.into(), vec![not_kept::UNSEEN.into()]));

@@ -205,6 +205,9 @@ pub struct Server {
     /// As the server says it.
     pub version: String,
     pub cluster: String,
+    /// No other cluster has this one, whatever it is called; empty where nobody knows.
+    #[serde(default)]
+    pub cluster_uuid: String,
 }
 
 /// Of which moment the documents are.

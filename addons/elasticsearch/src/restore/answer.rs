@@ -88,11 +88,18 @@ pub fn read(bytes: &[u8], batch: &Batch) -> Result<Outcomes> {
     Ok(outcomes)
 }
 
+/// Of an index that takes nothing for as long as its block stands, as on a node whose disk is full.
+const BLOCK: &str = "cluster_block_exception";
+
 /// The kind of error, and the field where it names one: the rest has words of the document.
 fn reason(status: u16, error: Option<&Cause>) -> String {
     let Some(error) = error else { return format!("status {status}") };
     let mut text = format!("{status} {}", error.kind);
     let reason = error.reason.as_deref().unwrap_or_default();
+    if error.kind == BLOCK {
+        // It has the index and the block, and nothing of the document.
+        return format!("{text}: {reason}");
+    }
     // Only up to the closing bracket, and only where that names a field of the mapping.
     let named = |before: &str| {
         let rest = reason.split_once(before)?.1;
@@ -182,5 +189,13 @@ mod tests {
         );
         assert_eq!(refusal(413, b"<html>secret"), "status 413");
         assert_eq!(refusal(401, br#"{"error":"secret"}"#), "status 401");
+    }
+
+    #[test]
+    fn a_block_is_told() {
+        let told = "index [i] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark];";
+        let error = serde_json::json!({ "type": BLOCK, "reason": told });
+        let error: Cause = serde_json::from_value(error).expect("a cause");
+        assert_eq!(reason(429, Some(&error)), format!("429 {BLOCK}: {told}"));
     }
 }

@@ -8,7 +8,7 @@ use super::parameters::Restore;
 use super::plan::{Plan, Stream};
 use super::saved::Saved;
 use super::unfinished::Unfinished;
-use super::{compared, rehearsal, standing, streams, target};
+use super::{compared, rehearsal, sources, standing, streams, target};
 use crate::client::{Client, Version};
 use crate::layout::{
     ALIAS, ANALYZER, COUNTS, Count, Counts, Definitions, FORMAT, INDEX, Index, MAPPING, MAX_INDEX, SETTINGS, Server,
@@ -16,7 +16,7 @@ use crate::layout::{
 };
 use coffer_addon::{Context as _, Error, Inbox, Incoming, Result, index, omitted};
 use futures::future::try_join_all;
-use futures::lock::Mutex;
+use futures::lock::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,13 +53,42 @@ pub async fn restore(
     unfinished: &Unfinished,
 ) -> Result<Plan> {
     announce(index);
+    check_cluster(client.version(), &index.server, parameters)?;
     let saved = Saved::look(client, index.dashboards.as_ref(), parameters, unfinished).await?;
     let mut plan = prepare(client, parameters, index, true, unfinished).await?;
-    plan.saved_objects = read_all(client, inbox, loader, index, &plan, saved).await?;
+    let read = read_all(client, inbox, loader, index, &plan, saved).await?;
+    plan.saved_objects = read.saved_objects;
+    if !read.misplaced.is_empty() {
+        let names = omitted::line(&read.misplaced);
+        coffer_addon::warn!(
+            "NOT AS IN THE DUMP: documents of {names} are in a later index of their data stream, as the dump has its files in \
+             another order"
+        );
+        plan.differing.push(format!("{names} (its documents are in a later index of its data stream)"));
+    }
     Ok(plan)
 }
 
-/// How many saved objects there were, where they are restored.
+/// A copy deletes what stands in its way while its source is still read.
+fn check_cluster(version: &Version, dumped: &Server, parameters: &Restore) -> Result<()> {
+    if parameters.other_cluster && !dumped.cluster_uuid.is_empty() && dumped.cluster_uuid == version.cluster_uuid {
+        return Err(Error::InvalidParameter(format!(
+            "the target is the cluster that the dump is made of, {} (cluster_uuid {}), by another address: a copy goes to another \
+             cluster",
+            version.cluster, version.cluster_uuid
+        )));
+    }
+    Ok(())
+}
+
+/// What was read, beside documents.
+struct Read {
+    /// How many saved objects there were, where they are restored.
+    saved_objects: Option<u64>,
+    /// Indices of data streams whose documents came behind those of later ones.
+    misplaced: BTreeSet<String>,
+}
+
 async fn read_all(
     client: &Client,
     inbox: &Inbox,
@@ -67,7 +96,7 @@ async fn read_all(
     index: &Index,
     plan: &Plan,
     saved: Option<Saved<'_>>,
-) -> Result<Option<u64>> {
+) -> Result<Read> {
     let streams: Vec<StreamFill> =
         plan.streams.iter().map(|stream| StreamFill { stream, begun: Mutex::new(0) }).collect();
     let reading = Reading {
@@ -82,6 +111,7 @@ async fn read_all(
         seen: RefCell::default(),
         filled: RefCell::default(),
         counts: RefCell::default(),
+        misplaced: RefCell::default(),
         turn: Mutex::new(()),
     };
     try_join_all((0..AT_ONCE).map(|_| reading.read())).await?;
@@ -92,7 +122,8 @@ async fn read_all(
         reading.reach(fill, last, &mut *fill.begun.lock().await).await?;
     }
     let objects = reading.objects.borrow().values().sum();
-    Ok(reading.saved.as_ref().map(|_| objects))
+    let saved_objects = reading.saved.as_ref().map(|_| objects);
+    Ok(Read { saved_objects, misplaced: reading.misplaced.take() })
 }
 
 /// Looks at everything, then makes what documents go into.
@@ -111,6 +142,7 @@ pub async fn prepare(
     let templates = if parameters.templates { &index.index_templates } else { &none };
     let found = standing::look(client, &plan, parameters, templates).await?;
     if plan.makes {
+        rehearsal::check_possible(client, &plan, &found).await?;
         plan.cluster.put_before(client, unfinished).await?;
         rehearsal::rehearse(client, &plan, &found).await?;
         let (of_indices, of_streams) = found.parted(&plan);
@@ -118,6 +150,7 @@ pub async fn prepare(
         for index in &plan.indices {
             target::make(client, index, &plan.origin, unfinished).await?;
         }
+        sources::check(client, &plan, index).await?;
         if is_alike {
             plan.differing.extend(compared::differing(client, &plan).await?);
         }
@@ -128,6 +161,7 @@ pub async fn prepare(
             streams::make(client, stream, unfinished).await?;
         }
     } else {
+        sources::check(client, &plan, index).await?;
         unfinished.filled(plan.targets());
     }
     Ok(plan)
@@ -186,6 +220,7 @@ struct Reading<'a> {
     /// What was read, by the index's name in the dump.
     filled: RefCell<BTreeMap<String, Count>>,
     counts: RefCell<Option<Counts>>,
+    misplaced: RefCell<BTreeSet<String>>,
     /// One asks for an artifact at a time.
     turn: Mutex<()>,
 }
@@ -194,51 +229,67 @@ impl Reading<'_> {
     async fn read(&self) -> Result<()> {
         loop {
             let turn = self.turn.lock().await;
-            let incoming = self.inbox.next().await;
-            drop(turn);
-            let Some(incoming) = incoming else { return Ok(()) };
+            let Some(incoming) = self.inbox.next().await else { return Ok(()) };
             let name = incoming.artifact.name.clone();
             if !self.seen.borrow_mut().insert(name.clone()) {
                 return Err(Error::Corrupt(format!("{name} came twice")));
             }
-            self.file(&name, incoming).await?;
+            let file = self.files.get(name.as_str());
+            // Whoever asked first: a lock knows no order of those that wait for it.
+            let begun = match file {
+                Some(File::Stream(fill, _)) => Some(fill.begun.lock().await),
+                _ => None,
+            };
+            drop(turn);
+            self.file(&name, file, begun, incoming).await?;
         }
     }
 
-    async fn file(&self, name: &str, mut incoming: Incoming) -> Result<()> {
-        match self.files.get(name) {
-            Some(File::Index(index, target)) => {
+    async fn file(
+        &self,
+        name: &str,
+        file: Option<&File<'_>>,
+        begun: Option<MutexGuard<'_, usize>>,
+        mut incoming: Incoming,
+    ) -> Result<()> {
+        match (file, begun) {
+            (Some(File::Index(index, target)), _) => {
                 let action = Action { has_type: self.types, keeps_versions: true, is_create: false };
                 let filling = self.fill(target, index, name, action, &mut incoming).await?;
                 self.filled.borrow_mut().insert((*index).into(), *filling.read.borrow());
             }
-            Some(File::Stream(fill, place)) => {
-                let mut begun = fill.begun.lock().await;
+            (Some(File::Stream(fill, place)), Some(mut begun)) => {
                 self.reach(fill, *place, &mut begun).await?;
                 let action = Action { is_create: true, ..Action::default() };
                 let index = fill.stream.indices.get(*place).map(|index| index.name.as_str()).unwrap_or_default();
                 let filling = self.fill(&fill.stream.target, index, name, action, &mut incoming).await?;
                 // What comes next may be another index's.
                 filling.idle().await;
+                // The server takes documents for a stream's last index only.
+                if place + 1 < *begun && self.makes && filling.read.borrow().documents > 0 {
+                    self.misplaced.borrow_mut().insert(index.into());
+                }
                 self.filled.borrow_mut().insert(index.into(), *filling.read.borrow());
             }
-            Some(File::Objects(space)) => match &self.saved {
+            (Some(File::Objects(space)), _) => match &self.saved {
                 Some(saved) => {
                     let count = saved.import(space, &mut incoming).await?;
                     self.objects.borrow_mut().insert(name.into(), count);
                 }
                 None => drain(&mut incoming).await?,
             },
-            Some(File::LeftOut) => drain(&mut incoming).await?,
-            None if name == COUNTS => {
+            (Some(File::LeftOut), _) => drain(&mut incoming).await?,
+            (None, _) if name == COUNTS => {
                 let counts = index::parse(&incoming.read_all(MAX_INDEX).await?, COUNTS, FORMAT)?;
                 self.counts.replace(Some(counts));
             }
             // The index has all that they have.
-            None if [MAPPING, SETTINGS, ANALYZER, ALIAS, TEMPLATE, WHOLE].iter().any(|end| name.ends_with(end)) => {
+            (None, _)
+                if [MAPPING, SETTINGS, ANALYZER, ALIAS, TEMPLATE, WHOLE].iter().any(|end| name.ends_with(end)) =>
+            {
                 drain(&mut incoming).await?;
             }
-            None => return Err(Error::Corrupt(format!("{name} is nothing that {INDEX} knows of"))),
+            _ => return Err(Error::Corrupt(format!("{name} is nothing that {INDEX} knows of"))),
         }
         Ok(())
     }

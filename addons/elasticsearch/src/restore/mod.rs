@@ -17,6 +17,7 @@
 //! | [`once`] | requests that must not be done twice |
 //! | [`saved`] | Dashboards' saved objects |
 //! | [`rehearsal`], [`compared`] | whether what is deleted can be made again, and is made as the dump has it |
+//! | [`sources`] | whether documents would be stored as they are |
 //! | [`unfinished`] | what of it is put back and told where the restore fails |
 //! | [`lines`], [`batch`], [`answer`], [`load`] | documents |
 
@@ -39,6 +40,7 @@ mod rehearsal;
 mod rename;
 mod saved;
 mod settings;
+mod sources;
 mod standing;
 mod streams;
 mod target;

@@ -22,6 +22,8 @@ pub struct Restore {
     /// streams are deleted with all of their documents first. Otherwise what is there ends the restore before it begins,
     /// unless it is a template or the like that is the same as the dump's.
     pub overwrite: bool,
+    /// Refuse a target that is the cluster of the dump, whatever its address: a copy would delete what it is made of.
+    pub other_cluster: bool,
     /// How many requests index documents at once.
     pub jobs: Jobs,
     /// Go on when documents are refused, and fail at the end with their number and the first of them. Otherwise the first
@@ -49,6 +51,7 @@ impl Default for Restore {
             include: Patterns::default(),
             exclude: Patterns::default(),
             overwrite: false,
+            other_cluster: false,
             jobs: Jobs::default(),
             collect_errors: false,
             templates: true,

@@ -150,7 +150,12 @@ impl Parts {
         self.taken.extend(indices.iter().map(|index| index.name.clone()));
         let version = client.version();
         // Nothing says which it was: policies are taken for the server's kind.
-        let server = Server { flavour: version.flavour.name().into(), version: String::new(), cluster: String::new() };
+        let server = Server {
+            flavour: version.flavour.name().into(),
+            version: String::new(),
+            cluster: String::new(),
+            cluster_uuid: String::new(),
+        };
         let mut index = Index::new("elasticdump", server, Consistency::Scroll);
         index.indices = indices;
         index.data_streams = data_streams.into_values().collect();

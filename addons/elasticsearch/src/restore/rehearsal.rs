@@ -20,9 +20,21 @@ const TO_TAKE: u32 = 5;
 /// Of index templates: no other is to apply to what they are rehearsed for, and two of the same the server refuses.
 const PRIORITY: u64 = 1_000_000_000;
 
-/// Fails when something could not be deleted, or not be made again.
-pub async fn rehearse(client: &Client, plan: &Plan, found: &Found) -> Result<()> {
+/// Fails when something could not be deleted, or has the name that is needed to try the rest. Changes nothing.
+pub async fn check_possible(client: &Client, plan: &Plan, found: &Found) -> Result<()> {
     check_blocks(client, found).await?;
+    let is_named = plan.targets().any(|target| target == NAME);
+    if is_named || !found.indices.is_empty() && target::count_if_there(client, NAME).await? > 0 {
+        return Err(Error::InvalidParameter(format!(
+            "an index {NAME} is made and deleted to try what overwrite replaces: no other may have that name; rename it, or leave \
+             it out with exclude"
+        )));
+    }
+    Ok(())
+}
+
+/// Fails when something could not be made again.
+pub async fn rehearse(client: &Client, plan: &Plan, found: &Found) -> Result<()> {
     if !found.is_empty() {
         rehearse_templates(client, &plan.cluster, &plan.origin).await?;
     }
@@ -74,7 +86,7 @@ async fn make(client: &Client, index: &Planned, origin: &str) -> Result<bool> {
         // The server had no time, and made it all the same.
         Err(refusal) if once::is_there(&refusal) => Ok(true),
         // It makes room when it is deleted, which this does not.
-        Err(refusal) if refusal.reason.contains("maximum shards open") => Ok(false),
+        Err(refusal) if refusal.reason.contains("maximum") && refusal.reason.contains("shards open") => Ok(false),
         Err(refusal) => {
             let refused = format!("no index was touched, as {} could not be made again", index.target);
             let error = refusal.error(&what("PUT", &path)).context(refused);

@@ -107,6 +107,14 @@ pub async fn count(client: &Client, target: &str) -> Result<u64> {
     }
 }
 
+/// [`count`] of one that need not be there.
+pub async fn count_if_there(client: &Client, target: &str) -> Result<u64> {
+    match client.ask("POST", &format!("/{}/_refresh", segment(target)), &Body::None).await? {
+        Err(refusal) if refusal.status == 404 => Ok(0),
+        _ => count(client, target).await,
+    }
+}
+
 /// What `_plugins/_ism/add` answers with 200, whatever has come of it.
 #[derive(Deserialize)]
 struct Managed {
