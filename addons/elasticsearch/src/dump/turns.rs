@@ -38,14 +38,7 @@ impl Turns {
 
     /// Waits until a file has begun.
     pub async fn begun(&self, file: &str) {
-        poll_fn(|cx| {
-            if self.has_begun(file) {
-                return Poll::Ready(());
-            }
-            self.waiting.borrow_mut().push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        self.until(|| self.has_begun(file)).await;
     }
 
     pub fn finish(&self, file: &str) {
@@ -55,20 +48,25 @@ impl Turns {
 
     /// Waits for the turn of a file that has begun.
     pub async fn wait(&self, file: &str) -> Right<'_> {
-        poll_fn(|cx| {
-            if self.is_first(file) {
-                return Poll::Ready(());
-            }
-            self.waiting.borrow_mut().push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        self.until(|| self.is_first(file)).await;
         self.long.lock().await
     }
 
     /// The right, where it is to be had at once.
     pub fn take(&self, file: &str) -> Option<Right<'_>> {
         if self.is_first(file) { self.long.try_lock() } else { None }
+    }
+
+    /// Looks again whenever a file is begun or finished.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            if is_so() {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn is_first(&self, file: &str) -> bool {
